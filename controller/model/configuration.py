@@ -1,0 +1,254 @@
+"""What nginx shall do, in nginx's nouns but without its text: the value between `translate` and `render`.
+
+Two equal Configurations render to the same bytes. There are no pod addresses in it: an Upstream names a Service port,
+and nginx asks our DNS responder for its addresses (docs/architecture.md, "Endpoints").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from controller.model.diagnostics import Report
+from controller.model.policy import LocationPolicy
+from controller.model.refs import ObjectKey, RuleRef
+from controller.model.secretbytes import SecretBytes
+
+CATCH_ALL = ""
+"""The host of the server that takes every request no other server takes."""
+
+
+class MatchKind(StrEnum):
+    EXACT = "exact"
+    PREFIX = "prefix"
+    REGEX = "regex"
+
+
+class PathMatch(NamedTuple):
+    """Which URIs a location takes, always against the normalised, percent-decoded path.
+
+    `PREFIX` is element-wise as Kubernetes means it: `/foo` takes `/foo` and `/foo/bar`, not `/foobar`; `/foo/` takes
+    the same. `REGEX` is case-insensitive and anchored at the start only; `path` holds the expression without `^`.
+    """
+
+    kind: MatchKind
+    path: str
+
+
+class ProxyPass(NamedTuple):
+    """Hand the request to an upstream, by its id."""
+
+    upstream: str
+
+
+class Return(NamedTuple):
+    """Answer with a status code and nginx's own page."""
+
+    code: int
+
+
+Action = ProxyPass | Return
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One location of a server. `service` and `port` are as written in the Ingress, for logs and metrics."""
+
+    match: PathMatch
+    action: Action
+    origin: RuleRef | None
+    policy: LocationPolicy = field(default_factory=LocationPolicy)
+    service: str = ""
+    port: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One host. `host` is lower-case; `*.example.com` takes exactly one label; `CATCH_ALL` takes the rest.
+
+    `locations` holds no `/` prefix twice and always ends in a fallback: whatever no other location takes.
+    `tls` tells whether the host counts as TLS-enabled (redirects hang on it); `certificate` is None where the default
+    certificate serves. `regex` hosts match every location as a regular expression, in the order given.
+    """
+
+    host: str
+    locations: tuple[Location, ...]
+    fallback: Location
+    tls: bool = False
+    certificate: str | None = None
+    regex: bool = False
+    origins: tuple[ObjectKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The pods behind one port of one Service.
+
+    `id` is `namespace.service.port` with the port as the Ingress writes it. `dns_port` is the label our DNS responder
+    knows the port by: the Service port's name, or its number where it has none.
+    """
+
+    id: str
+    service: ObjectKey
+    dns_port: str
+    external: bool = False
+
+    @property
+    def dns_name(self) -> str:
+        """Name of the Service in the DNS schema of Kubernetes, without the cluster domain."""
+        return f"{self.service.name}.{self.service.namespace}.svc"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A parsed, matching key pair. `id` is safe as a file name and stays the same when the Secret is rotated.
+
+    `names`: lower-case DNS names the leaf is valid for. `not_after`: seconds since the epoch. `chain`: PEM, leaf first.
+    """
+
+    id: str
+    secret: ObjectKey | None
+    names: tuple[str, ...]
+    not_after: int
+    digest: str
+    chain: bytes
+    key: SecretBytes
+
+
+class LogEscape(StrEnum):
+    DEFAULT = "default"
+    JSON = "json"
+    NONE = "none"
+
+
+DEFAULT_LOG_FORMAT = (
+    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
+    '"$http_user_agent" $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] '
+    "$upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id"
+)
+"""The access log line of ingress-nginx, so that log pipelines keep working."""
+
+DEFAULT_CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
+    "DHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MainSettings:
+    """The controller's ConfigMap, typed. Field names are the keys with underscores; times are in seconds.
+
+    `None` leaves the choice to the renderer (for example the number of workers).
+    """
+
+    # client address and forwarded headers
+    use_forwarded_headers: bool = False
+    compute_full_forwarded_for: bool = False
+    forwarded_for_header: str = "X-Forwarded-For"
+    enable_real_ip: bool = False
+    proxy_real_ip_cidr: tuple[str, ...] = ("0.0.0.0/0",)
+    use_proxy_protocol: bool = False
+    generate_request_id: bool = True
+    proxy_add_original_uri_header: bool = False
+    enable_underscores_in_headers: bool = False
+    ignore_invalid_headers: bool = True
+    # access and error log
+    disable_access_log: bool = False
+    access_log_path: str = ""
+    access_log_format: str = "text"
+    log_format_upstream: str = DEFAULT_LOG_FORMAT
+    log_format_escape: LogEscape = LogEscape.DEFAULT
+    enable_access_log_for_default_backend: bool = False
+    error_log_level: str = "notice"
+    # TLS
+    ssl_protocols: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
+    ssl_ciphers: str = DEFAULT_CIPHERS
+    ssl_session_cache: bool = True
+    ssl_session_cache_size: str = "10m"
+    ssl_session_timeout: str = "10m"
+    ssl_session_tickets: bool = False
+    ssl_buffer_size: str = "4k"
+    ssl_reject_handshake: bool = False
+    hsts: bool = True
+    hsts_max_age: int = 31_536_000
+    hsts_include_subdomains: bool = True
+    hsts_preload: bool = False
+    # redirects (defaults of the annotations of the same name)
+    ssl_redirect: bool = True
+    force_ssl_redirect: bool = False
+    http_redirect_code: int = 308
+    no_tls_redirect_locations: tuple[str, ...] = ("/.well-known/acme-challenge",)
+    preserve_trailing_slash: bool = False
+    use_port_in_redirects: bool = False
+    # proxying
+    proxy_body_size: str = "1m"
+    proxy_connect_timeout: int | None = None
+    proxy_read_timeout: int = 60
+    proxy_send_timeout: int = 60
+    proxy_buffering: bool = False
+    proxy_request_buffering: bool = True
+    proxy_buffer_size: str = "4k"
+    proxy_buffers_number: int = 4
+    proxy_next_upstream: tuple[str, ...] = ("error", "timeout")
+    proxy_next_upstream_timeout: int = 0
+    proxy_next_upstream_tries: int = 3
+    retry_non_idempotent: bool = False
+    upstream_keepalive_connections: int = 320
+    upstream_keepalive_timeout: int = 60
+    upstream_keepalive_requests: int = 10_000
+    # clients
+    client_header_buffer_size: str = "1k"
+    client_header_timeout: int = 60
+    client_body_buffer_size: str = "8k"
+    client_body_timeout: int = 60
+    large_client_header_buffers: str = "4 8k"
+    keep_alive: int = 75
+    keep_alive_requests: int = 1000
+    use_http2: bool = True
+    http2_max_concurrent_streams: int = 128
+    server_tokens: bool = False
+    use_gzip: bool = False
+    gzip_level: int = 1
+    gzip_min_length: int = 256
+    # workers
+    worker_processes: int | None = None
+    worker_shutdown_timeout: int = 240
+    max_worker_connections: int = 16_384
+    enable_multi_accept: bool = True
+    disable_ipv6: bool = False
+    # strictness and hold
+    strict_validate_path_type: bool = False
+    hold: bool = True
+    hold_deadline: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything nginx shall do. `servers` always holds the catch-all; `default_certificate` is an id or None."""
+
+    main: MainSettings
+    servers: dict[str, Server]
+    upstreams: dict[str, Upstream]
+    certificates: dict[str, Certificate]
+    default_certificate: str | None = None
+    main_origins: tuple[ObjectKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Objects that the configuration depends on, **including those that do not exist yet**."""
+
+    secrets: frozenset[ObjectKey] = frozenset()
+    configmaps: frozenset[ObjectKey] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What `translate` makes of a snapshot. `ingresses` are those that this controller takes, oldest first."""
+
+    configuration: Configuration
+    report: Report
+    references: References
+    ingresses: tuple[ObjectKey, ...] = ()

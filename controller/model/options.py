@@ -1,0 +1,27 @@
+"""The part of the flags that the pure stages read: which objects count, and names of global objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.model.refs import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Choices of the operator; names are those of the flags (`headrace run --help`)."""
+
+    ingress_class: str = "nginx"
+    controller_class: str = "headrace.dev/ingress"
+    ingress_class_by_name: bool = False
+    watch_ingress_without_class: bool = False
+    manifests: bool = False
+    watch_namespace: str = ""
+    watch_namespace_selector: str = ""
+    annotations_prefix: str = "nginx.ingress.kubernetes.io"
+    disable_catch_all: bool = False
+    disable_svc_external_name: bool = False
+    configmap: ObjectKey | None = None
+    default_backend_service: ObjectKey | None = None
+    default_ssl_certificate: ObjectKey | None = None
+    health_check_path: str = "/healthz"
