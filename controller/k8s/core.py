@@ -9,14 +9,14 @@ from controller.k8s.meta import ObjectMeta, Wire
 from controller.model.secretbytes import SecretBytes
 
 
-class ServicePort(Wire):
+class ServicePort(Wire, frozen=True):
     port: int
     name: str = ""
     protocol: str = "TCP"
     target_port: int | str | None = None
 
 
-class ServiceSpec(Wire):
+class ServiceSpec(Wire, frozen=True):
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     external_name: str = ""
@@ -24,17 +24,17 @@ class ServiceSpec(Wire):
     ports: tuple[ServicePort, ...] = ()
 
 
-class ServiceStatus(Wire):
+class ServiceStatus(Wire, frozen=True):
     load_balancer: LoadBalancerStatus = LoadBalancerStatus()
 
 
-class Service(Wire):
+class Service(Wire, frozen=True):
     metadata: ObjectMeta
     spec: ServiceSpec = ServiceSpec()
     status: ServiceStatus = ServiceStatus()
 
 
-class Secret(Wire):
+class Secret(Wire, frozen=True):
     """`data` is decoded from base64 already (or comes from `stringData` in manifests)."""
 
     metadata: ObjectMeta
@@ -42,24 +42,24 @@ class Secret(Wire):
     data: dict[str, SecretBytes] = {}
 
 
-class ConfigMap(Wire):
+class ConfigMap(Wire, frozen=True):
     metadata: ObjectMeta
     data: dict[str, str] = {}
 
 
-class Namespace(Wire):
+class Namespace(Wire, frozen=True):
     metadata: ObjectMeta
 
 
-class NodeAddress(Wire):
+class NodeAddress(Wire, frozen=True):
     type: str
     address: str
 
 
-class NodeStatus(Wire):
+class NodeStatus(Wire, frozen=True):
     addresses: tuple[NodeAddress, ...] = ()
 
 
-class Node(Wire):
+class Node(Wire, frozen=True):
     metadata: ObjectMeta
     status: NodeStatus = NodeStatus()

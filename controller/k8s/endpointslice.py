@@ -8,34 +8,34 @@ SERVICE_LABEL = "kubernetes.io/service-name"
 """The label that ties a slice to its Service."""
 
 
-class EndpointConditions(Wire):
+class EndpointConditions(Wire, frozen=True):
     ready: bool | None = None
     serving: bool | None = None
     terminating: bool | None = None
 
 
-class ForZone(Wire):
+class ForZone(Wire, frozen=True):
     name: str
 
 
-class EndpointHints(Wire):
+class EndpointHints(Wire, frozen=True):
     for_zones: tuple[ForZone, ...] = ()
 
 
-class Endpoint(Wire):
+class Endpoint(Wire, frozen=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
     zone: str | None = None
     hints: EndpointHints | None = None
 
 
-class EndpointPort(Wire):
+class EndpointPort(Wire, frozen=True):
     name: str | None = None
     port: int | None = None
     protocol: str | None = None
 
 
-class EndpointSlice(Wire):
+class EndpointSlice(Wire, frozen=True):
     metadata: ObjectMeta
     address_type: str = "IPv4"
     endpoints: tuple[Endpoint, ...] | None = ()

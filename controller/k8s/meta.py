@@ -12,7 +12,7 @@ class Wire(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """
 
 
-class ObjectMeta(Wire):
+class ObjectMeta(Wire, frozen=True):
     """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/"""
 
     name: str

@@ -27,7 +27,7 @@ _ALL = (
     ),
     CodeDoc(
         "api-version-legacy",
-        "The object uses an API version that Kubernetes no longer serves (extensions/v1beta1, networking.k8s.io/v1beta1).",
+        "The object has an API version that Kubernetes no longer serves: extensions/v1beta1, networking.k8s.io/v1beta1.",
         "It is read as its networking.k8s.io/v1 form and served.",
         "Rewrite it as networking.k8s.io/v1; the message shows the modern field names.",
     ),
@@ -53,7 +53,7 @@ _ALL = (
         "path-invalid",
         "A path holds characters that its pathType does not allow, or does not begin with a slash.",
         "That path is not created; the rest of the Ingress is served.",
-        "Remove the characters that the message names, or use pathType ImplementationSpecific for a regular expression.",
+        "Remove the characters that the message names, or use pathType ImplementationSpecific for a regex.",
     ),
     CodeDoc(
         "path-regex-invalid",

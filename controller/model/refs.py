@@ -14,7 +14,7 @@ class Kind(StrEnum):
     INGRESS_CLASS = "IngressClass"
     SERVICE = "Service"
     ENDPOINT_SLICE = "EndpointSlice"
-    SECRET = "Secret"
+    SECRET = "Secret"  # noqa: S105
     CONFIG_MAP = "ConfigMap"
     NAMESPACE = "Namespace"
     NODE = "Node"
