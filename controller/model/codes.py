@@ -27,7 +27,7 @@ _ALL = (
     ),
     CodeDoc(
         "api-version-legacy",
-        "The object has an API version that Kubernetes no longer serves: extensions/v1beta1, networking.k8s.io/v1beta1.",
+        "The object has an API version that Kubernetes no longer serves, such as extensions/v1beta1.",
         "It is read as its networking.k8s.io/v1 form and served.",
         "Rewrite it as networking.k8s.io/v1; the message shows the modern field names.",
     ),
