@@ -234,6 +234,7 @@ class Configuration:
     certificates: dict[str, Certificate]
     default_certificate: str | None = None
     main_origins: tuple[ObjectKey, ...] = ()
+    health_check_path: str = "/healthz"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,83 @@
+"""Every annotation has a verdict. This table holds the names and what happens where one is not carried out.
+
+Verdicts:
+- honoured: `policies.py` reads it;
+- closes: a security setting of ingress-nginx that this version cannot honour. It is never skipped: the paths of the
+  Ingress answer 503 and the owner is told;
+- refused: it would put text into the nginx configuration;
+- unsupported: known, without effect, told;
+- silent: known and rightly without effect (markers for other tools, settings that were removed long ago).
+"""
+
+from __future__ import annotations
+
+import difflib
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    HONOURED = "honoured"
+    CLOSES = "closes"
+    REFUSED = "refused"
+    UNSUPPORTED = "unsupported"
+    SILENT = "silent"
+
+
+_NAMES: dict[Verdict, str] = {
+    Verdict.HONOURED: """
+        rewrite-target use-regex ssl-redirect force-ssl-redirect preserve-trailing-slash use-port-in-redirects
+        enable-access-log
+    """,
+    Verdict.CLOSES: """
+        auth-type auth-secret auth-url auth-tls-secret auth-tls-match-cn
+        allowlist-source-range whitelist-source-range denylist-source-range
+        limit-rps limit-rpm limit-connections
+        proxy-ssl-secret proxy-ssl-verify enable-modsecurity enable-owasp-core-rules
+    """,
+    Verdict.REFUSED: """
+        configuration-snippet server-snippet stream-snippet auth-snippet modsecurity-snippet
+    """,
+    Verdict.SILENT: """
+        http2-push-preload secure-verify-ca-secret session-cookie-hash base-url-scheme
+        upstream-max-fails upstream-fail-timeout enable-opentracing opentracing-trust-incoming-span
+        opentracing-operation-name enable-influxdb influxdb-measurement influxdb-port influxdb-host
+        influxdb-server-name lua-resty-waf
+    """,
+    Verdict.UNSUPPORTED: """
+        app-root permanent-redirect permanent-redirect-code temporal-redirect temporal-redirect-code
+        from-to-www-redirect relative-redirects server-alias proxy-connect-timeout proxy-read-timeout
+        proxy-send-timeout proxy-body-size client-body-buffer-size proxy-buffering proxy-request-buffering
+        proxy-buffers-number proxy-buffer-size proxy-busy-buffers-size proxy-max-temp-file-size proxy-http-version
+        proxy-cookie-domain proxy-cookie-path proxy-redirect-from proxy-redirect-to proxy-next-upstream
+        proxy-next-upstream-timeout proxy-next-upstream-tries backend-protocol service-upstream upstream-vhost
+        load-balance upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size connection-proxy-header
+        x-forwarded-prefix fastcgi-index fastcgi-params-configmap auth-secret-type auth-realm auth-method auth-signin
+        auth-signin-redirect-param auth-response-headers auth-proxy-set-headers auth-request-redirect
+        auth-always-set-cookie auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars
+        auth-keepalive-requests auth-keepalive-timeout enable-global-auth satisfy auth-tls-verify-client
+        auth-tls-verify-depth auth-tls-error-page auth-tls-pass-certificate-to-upstream ssl-ciphers
+        ssl-prefer-server-ciphers ssl-passthrough proxy-ssl-verify-depth proxy-ssl-name proxy-ssl-server-name
+        proxy-ssl-ciphers proxy-ssl-protocols enable-cors cors-allow-origin cors-allow-methods cors-allow-headers
+        cors-expose-headers cors-allow-credentials cors-max-age canary canary-by-header canary-by-header-value
+        canary-by-header-pattern canary-by-cookie canary-weight canary-weight-total affinity affinity-mode
+        affinity-canary-behavior session-cookie-name session-cookie-path session-cookie-domain session-cookie-expires
+        session-cookie-max-age session-cookie-secure session-cookie-samesite session-cookie-conditional-samesite-none
+        session-cookie-change-on-failure limit-burst-multiplier limit-rate limit-rate-after limit-allowlist
+        limit-whitelist custom-http-errors default-backend disable-proxy-intercept-errors custom-headers
+        enable-rewrite-log mirror-target mirror-host mirror-request-body enable-opentelemetry
+        opentelemetry-trust-incoming-span opentelemetry-operation-name modsecurity-transaction-id secure-backends
+        grpc-backend add-base-url global-rate-limit global-rate-limit-window global-rate-limit-key
+        global-rate-limit-ignored-cidrs
+    """,
+}
+
+VERDICTS: dict[str, Verdict] = {name: verdict for verdict, names in _NAMES.items() for name in names.split()}
+
+OUR_PREFIX = "headrace.dev/"
+OUR_ANNOTATIONS = frozenset({"hold"})
+
+
+def nearest_name(name: str) -> str | None:
+    """The known annotation that looks most like this one, or None where none does."""
+    close = difflib.get_close_matches(name, VERDICTS, n=1, cutoff=0.75)
+    return close[0] if close else None

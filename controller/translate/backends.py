@@ -1,0 +1,149 @@
+"""Backends of paths: a Service and a port become an upstream, or the reason why the path answers 503.
+
+Port rules (routing, "Services and ports"): a number matches a Service port's number or the text of its targetPort, a
+name matches its name or the name of its targetPort; the first entry of the Service's list that matches wins.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+
+from controller.k8s.core import Service, ServicePort
+from controller.k8s.ingress import Backend, ServiceBackendPort
+from controller.model.configuration import Action, ProxyPass, Return, Upstream
+from controller.model.diagnostics import Effect
+from controller.model.options import Options
+from controller.model.refs import FieldPath, Kind, ObjectKey
+from controller.state.snapshot import Snapshot
+from controller.translate.findings import Findings
+
+UNAVAILABLE = Return(503)
+_DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\.?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a backend came to. `service` and `port` are as written, for logs."""
+
+    action: Action
+    service: str = ""
+    port: str = ""
+
+
+@dataclass(slots=True)
+class Upstreams:
+    """Finds the upstream of a backend and remembers each one that is in use."""
+
+    snapshot: Snapshot
+    options: Options
+    findings: Findings
+    used: dict[str, Upstream] = field(default_factory=dict)
+
+    def target_of(self, backend: Backend, namespace: str, owner: ObjectKey, where: FieldPath) -> Target | None:
+        """None where the path must not be created: the backend is no Service."""
+        if backend.service is None:
+            self.findings.error(
+                "backend-unsupported",
+                owner,
+                where.child("backend"),
+                "The backend is a resource, and only Services can be backends."
+                if backend.resource
+                else "The backend names neither a Service nor a resource.",
+                Effect.PATH_UNSERVED,
+            )
+            return None
+        name, port = backend.service.name, backend.service.port
+        service = self.snapshot.service(namespace, name)
+        where = where.child("backend.service")
+        if service is None:
+            self.findings.error(
+                "service-not-found",
+                owner,
+                where.child("name"),
+                f"There is no Service {namespace}/{name}.",
+                Effect.PATH_UNSERVED,
+                related=(ObjectKey(Kind.SERVICE, namespace, name),),
+            )
+            return Target(UNAVAILABLE, name, str(port))
+        return Target(self._action(service, port, owner, where), name, str(port))
+
+    def first_port(self, key: ObjectKey) -> Target | None:
+        """The first port of a Service, as `--default-backend-service` wants it; None where there is none."""
+        service = self.snapshot.services.get(key)
+        if service is None or not service.spec.ports:
+            return None
+        port = service.spec.ports[0]
+        return Target(self._use(service, port, port.name or str(port.port)), key.name, port.name or str(port.port))
+
+    def _action(self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath) -> Action:
+        if service.spec.type == "ExternalName":
+            return self._external(service, port, owner, where)
+        found = find_port(service, port)
+        if found is None:
+            has = ", ".join(f"{p.name or '-'}:{p.port}" for p in service.spec.ports) or "none"
+            self.findings.error(
+                "port-not-found",
+                owner,
+                where.child("port"),
+                f"Service {service.metadata.namespace}/{service.metadata.name} has no port {str(port)!r}.",
+                Effect.PATH_UNSERVED,
+                hint=f"Its ports are: {has}.",
+            )
+            return UNAVAILABLE
+        return self._use(service, found, str(port))
+
+    def _external(self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath) -> Action:
+        reason = _external_refusal(service.spec.external_name, self.options)
+        found = find_port(service, port)
+        if not reason and found is None and not port.number:
+            reason = f"it has no port {port.name!r}"
+        if reason:
+            self.findings.error(
+                "external-name-refused",
+                owner,
+                where.child("name"),
+                f"Service {service.metadata.namespace}/{service.metadata.name} is of type ExternalName and {reason}.",
+                Effect.PATH_UNSERVED,
+            )
+            return UNAVAILABLE
+        return self._use(service, found or ServicePort(port=port.number), str(port), external=True)
+
+    def _use(self, service: Service, port: ServicePort, written: str, *, external: bool = False) -> ProxyPass:
+        meta = service.metadata
+        identity = f"{meta.namespace}.{meta.name}.{written}"
+        if identity not in self.used:
+            key = ObjectKey(Kind.SERVICE, meta.namespace, meta.name)
+            self.used[identity] = Upstream(identity, key, port.name or str(port.port), external)
+        return ProxyPass(identity)
+
+
+def find_port(service: Service, wanted: ServiceBackendPort) -> ServicePort | None:
+    """The first TCP port of the Service that the backend can mean."""
+    for port in service.spec.ports:
+        if port.protocol != "TCP":
+            continue
+        target = "" if port.target_port is None else str(port.target_port)
+        if wanted.name and wanted.name in (port.name, target):
+            return port
+        if wanted.number and (wanted.number == port.port or str(wanted.number) == target):
+            return port
+        if wanted.name.isdigit() and int(wanted.name) == port.port:
+            return port
+    return None
+
+
+def _external_refusal(name: str, options: Options) -> str:
+    """Why this ExternalName must not be reached, or nothing."""
+    if options.disable_svc_external_name:
+        return "such Services are disabled (--disable-svc-external-name)"
+    try:
+        address = ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        if name.rstrip(".").lower() == "localhost" or name.lower().rstrip(".").endswith(".localhost"):
+            return "points to localhost"
+        return "" if _DNS_SUBDOMAIN.fullmatch(name) else "its externalName is not a DNS name"
+    if address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast:
+        return f"points to {address}, an address that routes must not reach"
+    return ""

@@ -1,0 +1,121 @@
+"""What each Ingress asks for, sorted by host: the step between reading objects and deciding who gets what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from controller.k8s.ingress import Backend, Ingress
+from controller.model.configuration import CATCH_ALL
+from controller.model.diagnostics import Effect
+from controller.model.refs import FieldPath, Kind, ObjectKey, RuleRef
+from controller.translate.annotations.policies import IngressPolicy
+from controller.translate.findings import Findings
+from controller.translate.hosts import normalise_host
+
+PATH_TYPES = frozenset({"Exact", "Prefix", "ImplementationSpecific"})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One Ingress with its annotations read."""
+
+    key: ObjectKey
+    ingress: Ingress
+    policy: IngressPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One path of one rule. `path_type` is one of `PATH_TYPES`; `path` is never empty."""
+
+    source: Source
+    ref: RuleRef
+    path_type: str
+    path: str
+    backend: Backend
+
+    @property
+    def own_regex(self) -> bool:
+        """Whether the Ingress itself asks for regular expressions on this path."""
+        policy = self.source.policy
+        return policy.use_regex or bool(policy.rewrite_target and policy.rewrite_target != self.path)
+
+
+@dataclass(slots=True)
+class HostClaims:
+    """Everything asked for one host, oldest Ingress first."""
+
+    host: str
+    sources: list[Source] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+
+    @property
+    def regex(self) -> bool:
+        """One regular expression makes every path of the host one (a quirk that production relies on)."""
+        return any(claim.own_regex for claim in self.claims)
+
+
+def claims_by_host(sources: Iterable[Source], findings: Findings) -> dict[str, HostClaims]:
+    """Claims by normalised host; the catch-all is always there. Canaries claim nothing in this version."""
+    hosts: dict[str, HostClaims] = {CATCH_ALL: HostClaims(CATCH_ALL)}
+    for source in sources:
+        if source.policy.canary:
+            _tell_of_canary(source, findings)
+            continue
+        for position, rule in enumerate(source.ingress.spec.rules):
+            host = _host_of(rule.host, source, position, findings)
+            if host is None:
+                continue
+            entry = hosts.setdefault(host, HostClaims(host))
+            if source not in entry.sources[-1:]:
+                entry.sources.append(source)
+            for index, path in enumerate(rule.http.paths if rule.http else ()):
+                ref = RuleRef(source.key, position, index)
+                path_type = path.path_type or "ImplementationSpecific"
+                if path_type not in PATH_TYPES:
+                    _tell_of_path_type(source, ref, path_type, findings)
+                    continue
+                entry.claims.append(Claim(source, ref, path_type, path.path or "/", path.backend))
+    return hosts
+
+
+def _host_of(host: str, source: Source, position: int, findings: Findings) -> str | None:
+    if not host:
+        return CATCH_ALL
+    try:
+        return normalise_host(host)
+    except ValueError as reason:
+        findings.error(
+            "host-invalid",
+            source.key,
+            FieldPath("spec.rules").index(position).child("host"),
+            f"{host[:80]!r} cannot be served: {reason}.",
+            Effect.HOST_UNSERVED,
+        )
+        return None
+
+
+def _tell_of_path_type(source: Source, ref: RuleRef, path_type: str, findings: Findings) -> None:
+    findings.error(
+        "path-invalid",
+        source.key,
+        ref.field.child("pathType"),
+        f"{path_type[:40]!r} is not a pathType.",
+        Effect.PATH_UNSERVED,
+        "Use Exact, Prefix or ImplementationSpecific.",
+    )
+
+
+def _tell_of_canary(source: Source, findings: Findings) -> None:
+    findings.error(
+        "annotation-unsupported",
+        source.key,
+        FieldPath("metadata.annotations").key("canary"),
+        "Canaries are not carried out in this version, so all traffic stays with the main Ingress.",
+        Effect.OBJECT_IGNORED,
+    )
+
+
+def source_key(ingress: Ingress) -> ObjectKey:
+    return ObjectKey(Kind.INGRESS, ingress.metadata.namespace, ingress.metadata.name)

@@ -1,0 +1,255 @@
+"""The controller's ConfigMap as typed MainSettings. A bad value costs its own key and nothing else.
+
+Keys and defaults are those of ingress-nginx, so a ConfigMap moves over as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from controller.model.configuration import LogEscape, MainSettings
+from controller.model.diagnostics import Effect
+from controller.model.refs import FieldPath, ObjectKey
+from controller.translate.annotations import values
+from controller.translate.findings import Findings
+from controller.translate.logformat import check_log_format
+
+_SECONDS = values.seconds
+_PORTIONS = values.integer(1, 1_000_000)
+
+
+def _buffers(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,4} +[0-9]{1,9}[kKmM]?", text):
+        raise ValueError("expected a number and a size such as 4 16k")
+    return " ".join(text.split())
+
+
+def _ciphers(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9+!:_@=.-]{1,2000}", text):
+        raise ValueError("expected an OpenSSL cipher list")
+    return text
+
+
+def _log_path(text: str) -> str:
+    if not re.fullmatch(r"/dev/std(out|err)|/var/log/nginx/[A-Za-z0-9._-]+|syslog:server=[A-Za-z0-9.:-]+", text):
+        raise ValueError("expected /dev/stdout, a file below /var/log/nginx or syslog:server=HOST:PORT")
+    return text
+
+
+def _paths(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _workers(text: str) -> int | None:
+    return None if text == "auto" else values.integer(1, 512)(text)
+
+
+def _deadline(text: str) -> float:
+    seconds = values.seconds(text)
+    if not 1 <= seconds <= 30:
+        raise ValueError("expected a time from 1s to 30s")
+    return float(seconds)
+
+
+_NEXT_UPSTREAM = """
+    error timeout denied invalid_header http_500 http_502 http_503 http_504 http_403 http_404 http_429
+    non_idempotent off
+    """.split()
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "use-forwarded-headers": values.boolean,
+    "compute-full-forwarded-for": values.boolean,
+    "forwarded-for-header": values.header,
+    "enable-real-ip": values.boolean,
+    "proxy-real-ip-cidr": values.cidrs,
+    "use-proxy-protocol": values.boolean,
+    "generate-request-id": values.boolean,
+    "proxy-add-original-uri-header": values.boolean,
+    "enable-underscores-in-headers": values.boolean,
+    "ignore-invalid-headers": values.boolean,
+    "disable-access-log": values.boolean,
+    "access-log-path": _log_path,
+    "access-log-format": values.one_of("text", "json"),
+    "log-format-upstream": check_log_format,
+    "enable-access-log-for-default-backend": values.boolean,
+    "error-log-level": values.one_of("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"),
+    "ssl-protocols": values.words(("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")),
+    "ssl-ciphers": _ciphers,
+    "ssl-session-cache": values.boolean,
+    "ssl-session-cache-size": values.size,
+    "ssl-session-timeout": values.duration,
+    "ssl-session-tickets": values.boolean,
+    "ssl-buffer-size": values.size,
+    "ssl-reject-handshake": values.boolean,
+    "hsts": values.boolean,
+    "hsts-max-age": values.integer(0, 10**10),
+    "hsts-include-subdomains": values.boolean,
+    "hsts-preload": values.boolean,
+    "ssl-redirect": values.boolean,
+    "force-ssl-redirect": values.boolean,
+    "http-redirect-code": lambda text: int(values.one_of("301", "302", "307", "308")(text)),
+    "no-tls-redirect-locations": _paths,
+    "preserve-trailing-slash": values.boolean,
+    "use-port-in-redirects": values.boolean,
+    "proxy-body-size": values.size,
+    "proxy-connect-timeout": values.seconds,
+    "proxy-read-timeout": values.seconds,
+    "proxy-send-timeout": values.seconds,
+    "proxy-buffering": values.on_off,
+    "proxy-request-buffering": values.on_off,
+    "proxy-buffer-size": values.size,
+    "proxy-buffers-number": values.integer(2, 1024),
+    "proxy-next-upstream": values.words(_NEXT_UPSTREAM),
+    "proxy-next-upstream-timeout": values.seconds,
+    "proxy-next-upstream-tries": values.integer(0, 100),
+    "retry-non-idempotent": values.boolean,
+    "upstream-keepalive-connections": values.integer(0, 100_000),
+    "upstream-keepalive-timeout": values.seconds,
+    "upstream-keepalive-requests": _PORTIONS,
+    "client-header-buffer-size": values.size,
+    "client-header-timeout": values.seconds,
+    "client-body-buffer-size": values.size,
+    "client-body-timeout": values.seconds,
+    "large-client-header-buffers": _buffers,
+    "keep-alive": values.seconds,
+    "keep-alive-requests": _PORTIONS,
+    "use-http2": values.boolean,
+    "http2-max-concurrent-streams": values.integer(1, 100_000),
+    "server-tokens": values.boolean,
+    "use-gzip": values.boolean,
+    "gzip-level": values.integer(1, 9),
+    "gzip-min-length": values.integer(0, 10**9),
+    "worker-processes": _workers,
+    "worker-shutdown-timeout": values.seconds,
+    "max-worker-connections": values.integer(64, 1_000_000),
+    "enable-multi-accept": values.boolean,
+    "disable-ipv6": values.boolean,
+    "strict-validate-path-type": values.boolean,
+    "hold": values.boolean,
+    "hold-deadline": _deadline,
+}
+"""Keys that are carried out, with the grammar of each."""
+
+CLOSING = frozenset(
+    {"global-auth-url", "whitelist-source-range", "denylist-source-range", "block-cidrs", "block-user-agents",
+     "block-referers"}
+)  # fmt: skip
+"""Protections of all routes that this version cannot honour: a value closes every route rather than be skipped."""
+
+UNSUPPORTED = frozenset(
+    """
+    add-headers allow-backend-server-header allow-cross-namespace-resources allow-snippet-annotations
+    annotation-value-word-blocklist annotations-risk-level app-root access-log-params http-access-log-path
+    stream-access-log-path enable-auth-access-log disable-http-access-log disable-stream-access-log
+    error-log-path log-format-stream skip-access-log-urls enable-syslog syslog-host syslog-port
+    debug-connections proxy-set-headers hide-headers default-type forwarded-host-header
+    forwarded-for-proxy-protocol-header proxy-protocol-header-timeout ssl-ecdh-curve ssl-dh-param ssl-early-data
+    ssl-session-ticket-key enable-ocsp proxy-ssl-location-only relative-redirects proxy-busy-buffers-size
+    proxy-max-temp-file-size proxy-http-version proxy-cookie-domain proxy-cookie-path proxy-redirect-from
+    proxy-redirect-to service-upstream load-balance limit-rate limit-rate-after custom-http-errors
+    disable-proxy-intercept-errors upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size
+    grpc-buffer-size-kb upstream-keepalive-time http2-max-field-size http2-max-header-size http2-max-requests
+    gzip-types gzip-disable enable-brotli brotli-level brotli-min-length brotli-types limit-req-status-code
+    limit-conn-status-code limit-conn-zone-variable nginx-status-ipv4-whitelist nginx-status-ipv6-whitelist
+    global-auth-method global-auth-signin global-auth-signin-redirect-param global-auth-response-headers
+    global-auth-request-redirect global-auth-cache-key global-auth-cache-duration global-auth-always-set-cookie
+    global-auth-snippet no-auth-locations worker-cpu-affinity enable-serial-reloads max-worker-open-files
+    reuse-port enable-aio-write bind-address disable-ipv6-dns server-name-hash-max-size
+    server-name-hash-bucket-size map-hash-bucket-size proxy-headers-hash-max-size proxy-headers-hash-bucket-size
+    variables-hash-bucket-size variables-hash-max-size lua-shared-dicts proxy-stream-timeout
+    proxy-stream-next-upstream proxy-stream-next-upstream-timeout proxy-stream-next-upstream-tries
+    proxy-stream-responses main-snippet http-snippet server-snippet location-snippet stream-snippet
+    enable-modsecurity enable-owasp-modsecurity-crs modsecurity-snippet use-geoip2 geoip2-autoreload-in-minutes
+    use-geoip enable-opentelemetry opentelemetry-config opentelemetry-operation-name
+    opentelemetry-trust-incoming-span otlp-collector-host otlp-collector-port otel-service-name otel-sampler
+    otel-sampler-ratio otel-sampler-parent-based otel-max-queuesize otel-schedule-delay-millis
+    global-allowed-response-headers
+    """.split()
+)
+"""Known keys without effect in this version."""
+
+
+def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> tuple[MainSettings, bool]:
+    """The settings, and whether a protection that cannot be honoured closes all routes."""
+    parsed = dict(_parsed(data, owner, findings))
+    escape = _escape(data, owner, findings)
+    settings = dataclasses.replace(MainSettings(), log_format_escape=escape, **parsed)
+    _warn_of_trust(settings, owner, findings)
+    closing = sorted(key for key in CLOSING & data.keys() if data[key].strip())
+    for key in closing:
+        findings.error(
+            "configmap-key-unsupported",
+            owner,
+            FieldPath("data").key(key),
+            "This protection is not available in this version, so every route answers 503.",
+            Effect.HOST_UNSERVED,
+        )
+    return settings, bool(closing)
+
+
+def _parsed(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> list[tuple[str, Any]]:
+    found = []
+    for key, text in sorted(data.items()):
+        parse = PARSERS.get(key)
+        if parse is None:
+            _report_unread(key, text, owner, findings)
+        elif text.strip():
+            try:
+                found.append((key.replace("-", "_"), parse(text.strip())))
+            except ValueError as reason:
+                _report_invalid(key, text, reason, owner, findings)
+    return found
+
+
+def _report_invalid(key: str, text: str, reason: ValueError, owner: ObjectKey, findings: Findings) -> None:
+    shown = repr(text if len(text) <= 80 else text[:77] + "...")
+    findings.warning(
+        "configmap-key-invalid",
+        owner,
+        FieldPath("data").key(key),
+        f"{shown} is not valid: {reason}.",
+        Effect.SETTING_IGNORED,
+    )
+
+
+def _report_unread(key: str, text: str, owner: ObjectKey, findings: Findings) -> None:
+    if key in CLOSING or key in _ESCAPES or not text.strip():
+        return
+    where = FieldPath("data").key(key)
+    if key in UNSUPPORTED:
+        message = "This key is not carried out in this version."
+        findings.warning("configmap-key-unsupported", owner, where, message, Effect.SETTING_IGNORED)
+        return
+    near = difflib.get_close_matches(key, [*PARSERS, *UNSUPPORTED, *CLOSING, *_ESCAPES], n=1, cutoff=0.75)
+    hint = f"Did you mean {near[0]}?" if near else ""
+    findings.warning("configmap-key-unknown", owner, where, "There is no such key.", Effect.SETTING_IGNORED, hint)
+
+
+_ESCAPES = {"log-format-escape-none": LogEscape.NONE, "log-format-escape-json": LogEscape.JSON}
+
+
+def _escape(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> LogEscape:
+    for key, escape in _ESCAPES.items():
+        try:
+            if data.get(key) and values.boolean(data[key]):
+                return escape
+        except ValueError as reason:
+            _report_invalid(key, data[key], reason, owner, findings)
+    return LogEscape.DEFAULT
+
+
+def _warn_of_trust(settings: MainSettings, owner: ObjectKey, findings: Findings) -> None:
+    reads_header = settings.use_forwarded_headers or settings.enable_real_ip
+    if reads_header and "0.0.0.0/0" in settings.proxy_real_ip_cidr:
+        findings.warning(
+            "everyone-trusted",
+            owner,
+            FieldPath("data").key("proxy-real-ip-cidr"),
+            "The client address comes from a header, and everyone may send that header.",
+            Effect.NONE,
+            "Set proxy-real-ip-cidr to the networks of your load balancer.",
+        )

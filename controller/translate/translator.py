@@ -1,0 +1,90 @@
+"""Snapshot in, Translation out: the pure middle of the controller.
+
+Guarantees: reads only its arguments, changes none of them, and gives equal results for equal inputs in any order of
+objects. No object can keep another from being translated; what is wrong becomes a Diagnostic with an owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from controller.model.configuration import Certificate, Configuration, MainSettings, References, Translation
+from controller.model.diagnostics import Effect, Report
+from controller.model.options import Options
+from controller.model.refs import FieldPath, ObjectKey
+from controller.state.snapshot import Snapshot
+from controller.translate.annotations.policies import policy_of
+from controller.translate.backends import Target, Upstreams
+from controller.translate.certificates import Certificates
+from controller.translate.claims import Source, claims_by_host, source_key
+from controller.translate.configmap import settings_of
+from controller.translate.findings import Findings
+from controller.translate.locations import Locations
+from controller.translate.selection import select_ingresses
+from controller.translate.servers import Servers
+from controller.translate.tls import CertificateCache
+
+
+def translate(
+    snapshot: Snapshot,
+    options: Options,
+    *,
+    now: int,
+    kept: Mapping[str, Certificate] | None = None,
+    cache: CertificateCache | None = None,
+) -> Translation:
+    """`now`: seconds since the epoch. `kept`: certificates served so far, by id. `cache` spares parsing them anew."""
+    findings = Findings()
+    main, closed = _main_settings(snapshot, options, findings)
+    sources = _sources(snapshot, options, main, findings)
+    for decoding in snapshot.findings.values():
+        findings.items.extend(decoding)
+    upstreams = Upstreams(snapshot, options, findings)
+    certificates = Certificates(snapshot, options, findings, cache or CertificateCache(), kept or {}, now)
+    servers = Servers(
+        Locations(main, upstreams, findings, closed),
+        upstreams,
+        certificates,
+        findings,
+        _default_target(upstreams, options, findings),
+    ).build(claims_by_host(sources, findings), sources)
+    default_certificate = certificates.default()
+    configuration = Configuration(
+        main=main,
+        servers=servers,
+        upstreams=dict(sorted(upstreams.used.items())),
+        certificates=dict(sorted(certificates.used.items())),
+        default_certificate=default_certificate,
+        main_origins=(options.configmap,) if options.configmap else (),
+        health_check_path=options.health_check_path,
+    )
+    references = References(frozenset(certificates.referenced), frozenset(configuration.main_origins))
+    return Translation(configuration, Report.of(findings.items), references, tuple(s.key for s in sources))
+
+
+def _main_settings(snapshot: Snapshot, options: Options, findings: Findings) -> tuple[MainSettings, bool]:
+    found = snapshot.configmaps.get(options.configmap) if options.configmap else None
+    if found is None or options.configmap is None:
+        return MainSettings(), False
+    return settings_of(found.data, options.configmap, findings)
+
+
+def _sources(snapshot: Snapshot, options: Options, main: MainSettings, findings: Findings) -> tuple[Source, ...]:
+    ingresses = select_ingresses(snapshot, options, findings)
+    return tuple(Source(source_key(i), i, policy_of(i, source_key(i), main, options, findings)) for i in ingresses)
+
+
+def _default_target(upstreams: Upstreams, options: Options, findings: Findings) -> Target | None:
+    key: ObjectKey | None = options.default_backend_service
+    if key is None:
+        return None
+    target = upstreams.first_port(key)
+    if target is None:
+        findings.error(
+            "default-backend-not-found",
+            key,
+            FieldPath("spec.ports"),
+            "The Service of --default-backend-service does not exist or has no port.",
+            Effect.PATH_UNSERVED,
+        )
+    return target
