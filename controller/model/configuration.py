@@ -15,6 +15,9 @@ from controller.model.policy import LocationPolicy
 from controller.model.refs import ObjectKey, RuleRef
 from controller.model.secretbytes import SecretBytes
 
+DEFAULT_CERTIFICATE = "default"
+"""Stands for the default certificate, whichever that is: `Configuration.default_certificate` or the self-signed one."""
+
 CATCH_ALL = ""
 """The host of the server that takes every request no other server takes."""
 
@@ -37,9 +40,10 @@ class PathMatch(NamedTuple):
 
 
 class ProxyPass(NamedTuple):
-    """Hand the request to an upstream, by its id."""
+    """Hand the request to an upstream, by its id. `external`: outside the cluster, so a connection may take longer."""
 
     upstream: str
+    external: bool = False
 
 
 class Return(NamedTuple):
@@ -68,8 +72,9 @@ class Server:
     """One host. `host` is lower-case; `*.example.com` takes exactly one label; `CATCH_ALL` takes the rest.
 
     `locations` holds no `/` prefix twice and always ends in a fallback: whatever no other location takes.
-    `tls` tells whether the host counts as TLS-enabled (redirects hang on it); `certificate` is None where the default
-    certificate serves. `regex` hosts match every location as a regular expression, in the order given.
+    `tls` tells whether the host counts as TLS-enabled (redirects hang on it). `certificate` is the id of the host's own
+    certificate, or `DEFAULT_CERTIFICATE`; None where the host has no tls section, and then the certificate of its
+    wildcard host serves, if there is one. `regex` hosts match every location as a regular expression, in the order given.
     """
 
     host: str

@@ -23,7 +23,11 @@ class NginxBinary:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """`state_dir` holds what outlives the process; `run_dir` the sockets (short path, at most 107 bytes each)."""
+    """What the renderer and the data plane need to know of this machine.
+
+    `workers`: processors that nginx may use. `open_files`: the hard limit of file descriptors. `public_https_port`: the
+    port in redirects to HTTPS, left out where it is 443. `bind_addresses`: empty for all; IPv6 ones in brackets.
+    `resolvers`: `address:port` of our DNS responder. `state_dir` holds what outlives the process; `run_dir` the sockets (short path, at most 107 bytes each)."""
 
     state_dir: str
     run_dir: str
@@ -35,8 +39,10 @@ class Layout:
     resolvers: tuple[str, ...] = ()
     sentinel_port: int = 0
     worker_user: str = ""
+    workers: int = 1
+    open_files: int = 1024
+    public_https_port: int = 443
     access_log: str = "/dev/stdout"
-    default_certificate_file: str = ""
 
     @property
     def certificates_dir(self) -> str:

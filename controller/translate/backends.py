@@ -116,7 +116,7 @@ class Upstreams:
         if identity not in self.used:
             key = ObjectKey(Kind.SERVICE, meta.namespace, meta.name)
             self.used[identity] = Upstream(identity, key, port.name or str(port.port), external)
-        return ProxyPass(identity)
+        return ProxyPass(identity, external)
 
 
 def find_port(service: Service, wanted: ServiceBackendPort) -> ServicePort | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.k8s.ingress import TLS, Ingress
-from controller.model.configuration import Certificate
+from controller.model.configuration import DEFAULT_CERTIFICATE, Certificate
 from controller.model.diagnostics import Effect
 from controller.model.options import Options
 from controller.model.refs import FieldPath, Kind, ObjectKey
@@ -30,13 +30,14 @@ from controller.translate.tls import (
 
 @dataclass(frozen=True, slots=True)
 class HostTls:
-    """`enabled`: the host has a tls section. `certificate`: an id, or None for the default certificate."""
+    """`enabled`: the host has a tls section. `certificate`: as in `Server.certificate`."""
 
     enabled: bool
     certificate: str | None = None
 
 
 NO_TLS = HostTls(False)
+BY_DEFAULT = HostTls(True, DEFAULT_CERTIFICATE)
 
 
 @dataclass(slots=True)
@@ -60,14 +61,14 @@ class Certificates:
             return NO_TLS
         found = self._entry_for(host, decider)
         if found is None:
-            return HostTls(True)
+            return BY_DEFAULT
         position, entry = found
         if not entry.secret_name:
-            return HostTls(True)
+            return BY_DEFAULT
         where = FieldPath("spec.tls").index(position).child("secretName")
         certificate = self._lookup(decider, entry.secret_name, where)
         if certificate is None or not self._fits(certificate, host, decider, where):
-            return HostTls(True)
+            return BY_DEFAULT
         self.used[certificate.id] = certificate
         return HostTls(True, certificate.id)
 

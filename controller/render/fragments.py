@@ -1,0 +1,269 @@
+"""Configuration in, FragmentSet out: the text of every file of a generation.
+
+Guarantees: equal configurations give equal bytes; only `quoting` lets a string into a file; a host that has not
+changed is not rendered again (the cache compares Server values, not text).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jinja2 import Template
+
+from controller.model.configuration import (
+    CATCH_ALL,
+    DEFAULT_CERTIFICATE,
+    Configuration,
+    LogEscape,
+    MainSettings,
+    ProxyPass,
+    Server,
+)
+from controller.model.fragments import Fragment, FragmentSet, digest_of
+from controller.model.layout import Layout
+from controller.render.environment import build_environment
+from controller.render.listen import listens_of, server_name_of
+from controller.render.locations import LocationStyle, hosts_redirect, location_texts, redirect_target
+from controller.render.quoting import NginxText, file_name, quoted, template, word
+
+POD_CONNECT_TIMEOUT = "500ms"
+"""How long one attempt to reach a pod may take. A connection inside a cluster takes milliseconds; a pod that vanished
+without a word must not cost its request seconds, and every attempt that reached nobody is made again elsewhere."""
+
+EXTERNAL_CONNECT_TIMEOUT = "5s"
+"""The same for ExternalName Services, which may be a continent away."""
+
+METRICS_LOG_BUFFER = "buffer=64k flush=1s"
+
+JSON_LOG_FORMAT = (
+    '{"time":"$time_iso8601","remote_addr":"$remote_addr","request_id":"$req_id","method":"$request_method",'
+    '"host":"$best_http_host","uri":"$request_uri","protocol":"$server_protocol","status":"$status",'
+    '"bytes_sent":"$body_bytes_sent","request_length":"$request_length","request_time":"$request_time",'
+    '"referer":"$http_referer","user_agent":"$http_user_agent","namespace":"$namespace","ingress":"$ingress_name",'
+    '"service":"$service_name","service_port":"$service_port","upstream_addr":"$upstream_addr",'
+    '"upstream_status":"$upstream_status","upstream_response_time":"$upstream_response_time",'
+    '"upstream_response_length":"$upstream_response_length"}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _ServerStyle:
+    """Everything besides the Server itself that its text depends on."""
+
+    main: MainSettings
+    layout: Layout
+    health_path: str
+
+
+@dataclass(slots=True)
+class Renderer:
+    """Renders configurations for one layout; keeps the last text of each host."""
+
+    layout: Layout
+    _cache: dict[str, tuple[Server, tuple[str, ...], Fragment]] = field(default_factory=dict)
+    _style: _ServerStyle | None = None
+    _templates: dict[str, Template] = field(default_factory=dict)
+
+    def render(self, configuration: Configuration) -> FragmentSet:
+        """Raises `ValueError` only where translate let something pass that cannot be written: a bug of ours."""
+        main = configuration.main
+        self._begin(_ServerStyle(main, self.layout, configuration.health_check_path))
+        servers = [self._server(server, configuration) for server in configuration.servers.values()]
+        self._cache = {host: kept for host, kept in self._cache.items() if host in configuration.servers}
+        origins = configuration.main_origins
+        main_text = self._main(configuration)
+        stub = self._main(replace(configuration, main=MainSettings()))
+        return FragmentSet.of(
+            [
+                Fragment("nginx.conf", main_text, origins, stub if stub != main_text else None),
+                Fragment("upstreams.conf", self._upstreams(configuration)),
+                Fragment("certificates.conf", self._certificates(configuration)),
+                *servers,
+            ]
+        )
+
+    def _begin(self, style: _ServerStyle) -> None:
+        if style != self._style:
+            self._cache.clear()
+            self._style = style
+
+    def _text(self, name: str, **values: Any) -> str:
+        if not self._templates:
+            environment = build_environment()
+            for known in ("nginx.conf", "upstreams.conf", "certificates.conf", "server.conf", "stub.conf"):
+                self._templates[known] = environment.get_template(f"{known}.j2")
+        return self._templates[name].render(on=_on, **values)
+
+    # -- one host
+
+    def _server(self, server: Server, configuration: Configuration) -> Fragment:
+        upstreams = _dns_ports(server, configuration)
+        cached = self._cache.get(server.host)
+        if cached and cached[0] == server and cached[1] == upstreams:
+            return cached[2]
+        fragment = self._render_server(server, configuration)
+        self._cache[server.host] = (server, upstreams, fragment)
+        return fragment
+
+    def _render_server(self, server: Server, configuration: Configuration) -> Fragment:
+        main, is_default = configuration.main, server.host == CATCH_ALL
+        reachable = (*server.locations, server.fallback)
+        one_redirect = hosts_redirect(reachable)
+        style = LocationStyle(
+            upstreams=configuration.upstreams,
+            https_port=self.layout.public_https_port,
+            silent_log=self._metrics_log(),
+            log_default_backend=main.enable_access_log_for_default_backend,
+            hold=main.hold,
+        )
+        common = {
+            "server_name": server_name_of(server.host),
+            "listens": listens_of(self.layout, main, default=is_default),
+        }
+        text = self._text(
+            "server.conf",
+            **common,
+            reject_handshake=is_default and main.ssl_reject_handshake,
+            server_redirect=redirect_target(reachable[0], self.layout.public_https_port) if one_redirect else None,
+            redirect_code=main.http_redirect_code,
+            health_path=_health_path(server, configuration.health_check_path),
+            locations=location_texts(server, style, server_redirects=one_redirect),
+            log_upstream_name="proxy_upstream_name" in _log_text(main),
+            log_location_path="location_path" in _log_text(main),
+            external_connect_timeout=_connect_timeout(main, EXTERNAL_CONNECT_TIMEOUT),
+            hold=main.hold,
+            hold_socket=quoted(f"http://unix:{self.layout.hold_socket}"),
+            hold_timeout=int(main.hold_deadline) + 2,
+        )
+        path = f"servers/{file_name(server.host, digest_of(server.host))}.conf"
+        return Fragment(path, text, server.origins, self._text("stub.conf", **common))
+
+    # -- files for all hosts
+
+    def _main(self, configuration: Configuration) -> str:
+        main, layout = configuration.main, self.layout
+        names = len(configuration.servers)
+        longest = max((len(host) for host in configuration.servers), default=0)
+        real_ip = main.use_proxy_protocol or main.use_forwarded_headers or main.enable_real_ip
+        by_protocol = main.use_proxy_protocol
+        return self._text(
+            "nginx.conf",
+            main=main,
+            layout=layout,
+            workers=main.worker_processes or layout.workers,
+            open_files=min(layout.open_files, 2 * main.max_worker_connections + 1024),
+            worker_connections=min(main.max_worker_connections, max(layout.open_files // 2, 256)),
+            names_hash_size=_power_of_two(max(1024, 4 * names)),
+            names_bucket_size=_power_of_two(max(64, longest + 48)),
+            clear_server_header=not main.server_tokens and layout.nginx.has("headers-more"),
+            large_buffers=template_words(main.large_client_header_buffers),
+            ssl_protocols=template_words(" ".join(main.ssl_protocols)),
+            ssl_session_cache=word(f"shared:HR:{main.ssl_session_cache_size}")
+            if main.ssl_session_cache
+            else word("off"),
+            certificate_cache=max(1000, 2 * len(configuration.certificates)),
+            real_ip=real_ip,
+            real_ip_header=word("proxy_protocol" if by_protocol else main.forwarded_for_header),
+            peer=NginxText("$proxy_protocol_addr" if by_protocol else "$realip_remote_addr"),
+            both_address_sources=by_protocol and main.use_forwarded_headers,
+            forwarded_for=_header_variable(main.forwarded_for_header),
+            full_forwarded_for=main.use_forwarded_headers and main.compute_full_forwarded_for,
+            hsts=quoted(_hsts(main)),
+            log_escape=word(LogEscape.JSON if main.access_log_format == "json" else main.log_format_escape),
+            log_format=template(_log_text(main).replace("\n", " ").replace("\t", " ")),
+            logs=self._logs(main),
+            connect_timeout=word(_connect_timeout(main, POD_CONNECT_TIMEOUT)),
+            next_upstream=template_words(_next_upstream(main)),
+            idle_connection=quoted("" if main.upstream_keepalive_connections else "close"),
+            resolvers=template_words(" ".join(layout.resolvers)),
+        )
+
+    def _upstreams(self, configuration: Configuration) -> str:
+        upstreams = tuple(configuration.upstreams.values())
+        return self._text(
+            "upstreams.conf",
+            upstreams=upstreams,
+            main=configuration.main,
+            zone_size=_power_of_two(max(32, len(upstreams) // 64)),
+            keepalive=_keepalive(configuration.main.upstream_keepalive_connections, len(upstreams)),
+        )
+
+    def _certificates(self, configuration: Configuration) -> str:
+        """A host without a tls section is left out, so that its wildcard's certificate can serve it."""
+        default = configuration.default_certificate or DEFAULT_CERTIFICATE
+        named = [(server.host, server.certificate) for server in configuration.servers.values() if server.host]
+        own = [(host, default if c == DEFAULT_CERTIFICATE else c) for host, c in named if c is not None]
+        return self._text(
+            "certificates.conf",
+            default=default,
+            exact=[(host, c) for host, c in own if not host.startswith("*.")],
+            wildcards=[(host[1:], c) for host, c in own if host.startswith("*.")],
+        )
+
+    # -- logs
+
+    def _logs(self, main: MainSettings) -> tuple[NginxText, ...]:
+        if main.disable_access_log:
+            return (self._metrics_log(),)
+        target = main.access_log_path or self.layout.access_log
+        return NginxText(f"access_log {quoted(target)} hr_access;"), self._metrics_log()
+
+    def _metrics_log(self) -> NginxText:
+        return NginxText(f"access_log {quoted(self.layout.metrics_log)} hr_metrics {METRICS_LOG_BUFFER};")
+
+
+def template_words(text: str) -> NginxText:
+    """Several bare words."""
+    return NginxText(" ".join(word(part) for part in text.split()))
+
+
+def _on(flag: bool) -> NginxText:
+    return NginxText("on" if flag else "off")
+
+
+def _dns_ports(server: Server, configuration: Configuration) -> tuple[str, ...]:
+    actions = (location.action for location in (*server.locations, server.fallback))
+    return tuple(configuration.upstreams[a.upstream].dns_port for a in actions if isinstance(a, ProxyPass))
+
+
+def _health_path(server: Server, path: str) -> str:
+    taken = any(location.match.path == path for location in server.locations)
+    return path if server.host == CATCH_ALL and not taken else ""
+
+
+def _power_of_two(at_least: int) -> int:
+    return 1 << max(at_least - 1, 1).bit_length()
+
+
+def _keepalive(wanted: int, upstreams: int) -> int:
+    """Idle connections per worker and upstream. nginx sets memory aside for each place, so many upstreams get fewer."""
+    if wanted == 0 or upstreams == 0:
+        return wanted
+    share = max(8, 20_000 // upstreams)
+    return min(wanted, 1 << (share.bit_length() - 1))
+
+
+def _connect_timeout(main: MainSettings, default: str) -> NginxText:
+    return word(default if main.proxy_connect_timeout is None else f"{main.proxy_connect_timeout}s")
+
+
+def _next_upstream(main: MainSettings) -> str:
+    words = (*main.proxy_next_upstream, "non_idempotent") if main.retry_non_idempotent else main.proxy_next_upstream
+    return " ".join(dict.fromkeys(words))
+
+
+def _header_variable(header: str) -> NginxText:
+    return NginxText("$" + word("http_" + header.lower().replace("-", "_")))
+
+
+def _hsts(main: MainSettings) -> str:
+    return (
+        f"max-age={main.hsts_max_age}"
+        + ("; includeSubDomains" if main.hsts_include_subdomains else "")
+        + ("; preload" if main.hsts_preload else "")
+    )
+
+
+def _log_text(main: MainSettings) -> str:
+    return JSON_LOG_FORMAT if main.access_log_format == "json" else main.log_format_upstream

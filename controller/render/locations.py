@@ -1,0 +1,128 @@
+"""Locations of the model as the lines of `_location.j2`: an exact and a prefix location for one Prefix path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from controller.model.configuration import (
+    CATCH_ALL,
+    Location,
+    MatchKind,
+    PathMatch,
+    ProxyPass,
+    Return,
+    Server,
+    Upstream,
+)
+from controller.model.policy import HttpsRedirect
+from controller.render.quoting import NginxText, quoted, template, word
+
+
+@dataclass(frozen=True, slots=True)
+class LocationText:
+    """What the template writes for one `location`. Texts that users chose are quoted already, or quoted by it."""
+
+    match: NginxText
+    route: str
+    upstream_name: str
+    path: str
+    redirect: NginxText | None
+    log: NginxText | None
+    return_code: int
+    proxy_pass: NginxText | None
+    external: bool
+    without_hold: bool
+    rewrite_pattern: NginxText | None = None
+    rewrite_target: NginxText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocationStyle:
+    """What the global settings decide for every location."""
+
+    upstreams: dict[str, Upstream]
+    https_port: int
+    silent_log: NginxText
+    log_default_backend: bool
+    hold: bool
+
+
+def location_texts(server: Server, style: LocationStyle, *, server_redirects: bool) -> tuple[LocationText, ...]:
+    """The locations in the order in which they are written; the fallback comes last."""
+    return tuple(_text(match, location, server, style, server_redirects) for match, location in _expanded(server))
+
+
+def redirect_target(location: Location, https_port: int) -> NginxText | None:
+    """`https://` and the request's own host and URI; None where the location does not redirect."""
+    if location.policy.https_redirect is HttpsRedirect.NEVER:
+        return None
+    port = "" if https_port == 443 else f":{https_port}"
+    uri = "$request_uri" if location.policy.preserve_trailing_slash else "$hr_trimmed_uri"
+    return template(f"https://$hr_redirect_host{port}{uri}")
+
+
+def _expanded(server: Server) -> Iterator[tuple[NginxText, Location]]:
+    exact = {loc.match.path for loc in server.locations if loc.match.kind is MatchKind.EXACT}
+    takes_all = False
+    for location in server.locations:
+        kind, path = location.match
+        takes_all |= location.match == PathMatch(MatchKind.PREFIX, "/")
+        if kind is MatchKind.REGEX:
+            yield NginxText(f"~* {quoted('^' + path)}"), location
+        elif kind is MatchKind.EXACT:
+            yield NginxText(f"= {quoted(path)}"), location
+        elif path == "/":
+            yield quoted("/"), location
+        else:
+            if path not in exact:
+                yield NginxText(f"= {quoted(path)}"), location
+            yield quoted(path + "/"), location
+    if not takes_all:
+        yield quoted("/"), server.fallback
+
+
+def _text(
+    match: NginxText, location: Location, server: Server, style: LocationStyle, server_redirects: bool
+) -> LocationText:
+    action, policy = location.action, location.policy
+    built_in = location.origin is None and server.host == CATCH_ALL
+    logged = policy.access_log and (style.log_default_backend or not built_in)
+    rewrite = policy.rewrite if isinstance(action, ProxyPass) else None
+    return LocationText(
+        match=match,
+        route=_route(location, style.upstreams),
+        upstream_name=_upstream_name(location),
+        path=location.match.path,
+        redirect=None if server_redirects else redirect_target(location, style.https_port),
+        log=None if logged else style.silent_log,
+        return_code=action.code if isinstance(action, Return) else 0,
+        proxy_pass=NginxText(f"http://{word(action.upstream)}") if isinstance(action, ProxyPass) else None,
+        external=isinstance(action, ProxyPass) and action.external,
+        without_hold=style.hold and not policy.hold,
+        rewrite_pattern=quoted(f"(?i){rewrite.pattern}") if rewrite else None,
+        rewrite_target=template(rewrite.target or "/") if rewrite else None,
+    )
+
+
+def _route(location: Location, upstreams: dict[str, Upstream]) -> str:
+    """`namespace/ingress/service/port/dns-port`: what logs, metrics and the hold know a location by."""
+    upstream = upstreams[location.action.upstream] if isinstance(location.action, ProxyPass) else None
+    dns_port = upstream.dns_port if upstream else ""
+    if location.origin:
+        key = location.origin.ingress
+        return f"{key.namespace}/{key.name}/{location.service}/{location.port}/{dns_port}"
+    namespace = upstream.service.namespace if upstream else ""
+    return f"{namespace}//{location.service}/{location.port}/{dns_port}"
+
+
+def _upstream_name(location: Location) -> str:
+    if location.origin is None:
+        return "upstream-default-backend"
+    return f"{location.origin.ingress.namespace}-{location.service}-{location.port}"
+
+
+def hosts_redirect(locations: Iterable[Location]) -> bool:
+    """Whether all of them redirect in the same way, so that one line for the server does."""
+    policies = {(loc.policy.https_redirect, loc.policy.preserve_trailing_slash) for loc in locations}
+    return len(policies) == 1 and all(loc.policy.https_redirect is HttpsRedirect.ALWAYS for loc in locations)
