@@ -7,6 +7,7 @@ changed is not rendered again (the cache compares Server values, not text).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from jinja2 import Template
@@ -63,7 +64,6 @@ class Renderer:
     layout: Layout
     _cache: dict[str, tuple[Server, tuple[str, ...], Fragment]] = field(default_factory=dict)
     _style: _ServerStyle | None = None
-    _templates: dict[str, Template] = field(default_factory=dict)
 
     def render(self, configuration: Configuration) -> FragmentSet:
         """Raises `ValueError` only where translate let something pass that cannot be written: a bug of ours."""
@@ -89,11 +89,7 @@ class Renderer:
             self._style = style
 
     def _text(self, name: str, **values: Any) -> str:
-        if not self._templates:
-            environment = build_environment()
-            for known in ("nginx.conf", "upstreams.conf", "certificates.conf", "server.conf", "stub.conf"):
-                self._templates[known] = environment.get_template(f"{known}.j2")
-        return self._templates[name].render(on=_on, **values)
+        return _template_of(name).render(on=_on, **values)
 
     # -- one host
 
@@ -211,6 +207,11 @@ class Renderer:
 
     def _metrics_log(self) -> NginxText:
         return NginxText(f"access_log {quoted(self.layout.metrics_log)} hr_metrics {METRICS_LOG_BUFFER};")
+
+
+@cache
+def _template_of(name: str) -> Template:
+    return build_environment().get_template(f"{name}.j2")
 
 
 def template_words(text: str) -> NginxText:

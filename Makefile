@@ -1,0 +1,41 @@
+# The user's commands. `make demo` and `make test` need Python >= 3.11 and nothing else; `make e2e` needs root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check e2e docs clean
+
+help: ## show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make .venv with the command `headrace`
+
+$(STAMP): pyproject.toml controller/version.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Headrace needs Python 3.11 or newer; say which with: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[nginx,dev]'
+	@touch $@
+
+demo: $(STAMP) ## serve the examples on ports 8080 and 8443, without a cluster
+	$(BIN)/python examples/demo.py
+
+check: $(STAMP) ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## everything that needs no root: unit, golden cases, properties, real nginx
+	$(BIN)/pytest -q -n 4
+
+e2e: $(STAMP) ## a real Kubernetes control plane with a real nginx (root, Debian)
+	$(BIN)/pytest -q e2e
+
+docs: $(STAMP) ## write the generated pages anew
+	$(BIN)/python -m controller.docs
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .state .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,144 @@
+"""Backends for live tests: HTTP/1.1 servers in one thread that answer with what they received, as JSON.
+
+Paths with a meaning: `/status/NNN` answers that code, `/slow/SECONDS` waits first, `/stream/N` sends N lines one by
+one; a request to upgrade is answered with 101 and then echoed byte for byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+
+_REQUEST = re.compile(rb"(\S+) (\S+) HTTP/1\.[01]")
+
+
+@dataclass
+class Backend:
+    """One server. `name` is what answers carry; `requests` are those received so far."""
+
+    name: str
+    host: str
+    port: int
+    server: asyncio.Server
+    requests: list[dict[str, object]] = field(default_factory=list)
+    connections: int = 0
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+
+class Backends:
+    """Starts and stops backends on loopback addresses. Use as a context manager."""
+
+    def __enter__(self) -> Backends:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._all: list[Backend] = []
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for backend in self._all:
+            self.stop(backend)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def start(self, name: str, host: str = "127.0.0.1", port: int = 0) -> Backend:
+        return asyncio.run_coroutine_threadsafe(self._start(name, host, port), self._loop).result()
+
+    def stop(self, backend: Backend) -> None:
+        """Closes the listener and every connection, as a process that exits does."""
+        asyncio.run_coroutine_threadsafe(self._stop(backend), self._loop).result()
+
+    async def _start(self, name: str, host: str, port: int) -> Backend:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            backend.connections += 1
+            backend.writers.add(writer)
+            try:
+                while await _answer(backend, reader, writer):
+                    pass
+            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                pass
+            finally:
+                backend.writers.discard(writer)
+                writer.close()
+
+        server = await asyncio.start_server(serve, host, port)
+        backend = Backend(name, host, server.sockets[0].getsockname()[1], server)
+        self._all.append(backend)
+        return backend
+
+    async def _stop(self, backend: Backend) -> None:
+        backend.server.close()
+        for writer in list(backend.writers):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def _answer(backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return False
+    first, *lines = head[:-4].split(b"\r\n")
+    method, target = (part.decode() for part in _REQUEST.fullmatch(first).groups())  # type: ignore[union-attr]
+    pairs = [tuple(part.decode("latin-1") for part in line.split(b": ", 1)) for line in lines]
+    headers = {name.lower(): value for name, value in (pair if len(pair) == 2 else (pair[0], "") for pair in pairs)}
+    body = await _body(reader, headers)
+    seen: dict[str, object] = {
+        "backend": backend.name,
+        "method": method,
+        "target": target,
+        "headers": headers,
+        "header_names": [pair[0].rstrip(":") for pair in pairs],
+        "body": body.decode("latin-1"),
+    }
+    backend.requests.append(seen)
+    if headers.get("upgrade"):
+        await _echo(reader, writer)
+        return False
+    await _respond(seen, target, writer)
+    return headers.get("connection", "").lower() != "close"
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    if "chunked" in headers.get("transfer-encoding", ""):
+        body = b""
+        while size := int((await reader.readuntil(b"\r\n")).strip(), 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+        await reader.readuntil(b"\r\n")
+        return body
+    return await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+
+
+async def _respond(seen: dict[str, object], target: str, writer: asyncio.StreamWriter) -> None:
+    status = 200
+    if found := re.search(r"/status/(\d{3})", target):
+        status = int(found[1])
+    if found := re.search(r"/slow/([\d.]+)", target):
+        await asyncio.sleep(float(found[1]))
+    if found := re.search(r"/stream/(\d+)", target):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for number in range(int(found[1])):
+            line = f"line {number}\n".encode()
+            writer.write(b"%x\r\n%s\r\n" % (len(line), line))
+            await writer.drain()
+            await asyncio.sleep(0.1)
+        writer.write(b"0\r\n\r\n")
+        return
+    body = json.dumps(seen).encode()
+    extra = b"X-Accel-Redirect: /internal\r\nX-Backend: yes\r\nStrict-Transport-Security: max-age=1\r\nServer: pod\r\n"
+    writer.write(
+        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n" % (status, extra, len(body))
+        + (b"" if seen["method"] == "HEAD" else body)
+    )
+    await writer.drain()
