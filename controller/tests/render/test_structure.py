@@ -195,7 +195,7 @@ def test_no_value_of_the_configmap_becomes_a_directive(data: dict[str, str]) -> 
     """Each key on its own may switch directives on; text itself never adds one."""
     configuration = configuration_of({"metadata": {"name": "attack", "namespace": "ns"}}, data)
     main = configuration.main
-    texts = {
+    texts: dict[str, Any] = {
         "log_format_upstream": MainSettings().log_format_upstream,
         "ssl_ciphers": "HIGH",
         "forwarded_for_header": "X-Y",

@@ -1,0 +1,30 @@
+"""Writes the pages of `docs/` that are made from the code: `python -m controller.docs`. A test keeps them true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controller.model.codes import CODES
+
+DIAGNOSTICS = Path("docs/diagnostics.md")
+
+_INTRODUCTION = """# Diagnostics
+
+Everything that Headrace finds wrong with an object has one of these codes. They are stable: alerts and scripts may
+rely on them. Each finding is told as an Event on the object, as one log line when it appears or goes away, by
+`headrace lint`, and as the metric `headrace_diagnostics{code, severity}`.
+
+This page is written by `make docs` from `controller/model/codes.py`.
+"""
+
+
+def diagnostics_page() -> str:
+    sections = (
+        f"## {doc.code}\n\n{doc.means}\n\n**Traffic:** {doc.traffic}\n\n**Mend it:** {doc.fix}\n"
+        for doc in CODES.values()
+    )
+    return "\n".join((_INTRODUCTION, *sections))
+
+
+if __name__ == "__main__":
+    DIAGNOSTICS.write_text(diagnostics_page())
