@@ -6,6 +6,7 @@ changed is not rendered again (the cache compares Server values, not text).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -105,7 +106,8 @@ class Renderer:
     def _render_server(self, server: Server, configuration: Configuration) -> Fragment:
         main, is_default = configuration.main, server.host == CATCH_ALL
         reachable = (*server.locations, server.fallback)
-        one_redirect = hosts_redirect(reachable)
+        health_path = _health_path(server, configuration.health_check_path)
+        one_redirect = not health_path and hosts_redirect(reachable)
         style = LocationStyle(
             upstreams=configuration.upstreams,
             https_port=self.layout.public_https_port,
@@ -123,7 +125,7 @@ class Renderer:
             reject_handshake=is_default and main.ssl_reject_handshake,
             server_redirect=redirect_target(reachable[0], self.layout.public_https_port) if one_redirect else None,
             redirect_code=main.http_redirect_code,
-            health_path=_health_path(server, configuration.health_check_path),
+            health_path=health_path,
             locations=location_texts(server, style, server_redirects=one_redirect),
             log_upstream_name="proxy_upstream_name" in _log_text(main),
             log_location_path="location_path" in _log_text(main),
@@ -143,10 +145,12 @@ class Renderer:
         longest = max((len(host) for host in configuration.servers), default=0)
         real_ip = main.use_proxy_protocol or main.use_forwarded_headers or main.enable_real_ip
         by_protocol = main.use_proxy_protocol
+        both_sources = by_protocol and main.use_forwarded_headers
         return self._text(
             "nginx.conf",
             main=main,
             layout=layout,
+            worker_user=template_words(layout.worker_user),
             workers=main.worker_processes or layout.workers,
             open_files=min(layout.open_files, 2 * main.max_worker_connections + 1024),
             worker_connections=min(main.max_worker_connections, max(layout.open_files // 2, 256)),
@@ -162,12 +166,13 @@ class Renderer:
             real_ip=real_ip,
             real_ip_header=word("proxy_protocol" if by_protocol else main.forwarded_for_header),
             peer=NginxText("$proxy_protocol_addr" if by_protocol else "$realip_remote_addr"),
-            both_address_sources=by_protocol and main.use_forwarded_headers,
+            both_address_sources=both_sources,
+            everyone_trusted="0.0.0.0/0" in main.proxy_real_ip_cidr,
             forwarded_for=_header_variable(main.forwarded_for_header),
             full_forwarded_for=main.use_forwarded_headers and main.compute_full_forwarded_for,
             hsts=quoted(_hsts(main)),
             log_escape=word(LogEscape.JSON if main.access_log_format == "json" else main.log_format_escape),
-            log_format=template(_log_text(main).replace("\n", " ").replace("\t", " ")),
+            log_format=template(_log_line(main, "$the_real_ip" if both_sources else "$remote_addr")),
             logs=self._logs(main),
             connect_timeout=word(_connect_timeout(main, POD_CONNECT_TIMEOUT)),
             next_upstream=template_words(_next_upstream(main)),
@@ -264,6 +269,11 @@ def _hsts(main: MainSettings) -> str:
         + ("; includeSubDomains" if main.hsts_include_subdomains else "")
         + ("; preload" if main.hsts_preload else "")
     )
+
+
+def _log_line(main: MainSettings, client: str) -> str:
+    """The format in one line; `client` is the variable that holds the client's address."""
+    return re.sub(r"\$(?:remote_addr\b|\{remote_addr\})", client, re.sub(r"[\n\t]", " ", _log_text(main)))
 
 
 def _log_text(main: MainSettings) -> str:

@@ -89,10 +89,11 @@ def _text(
     built_in = location.origin is None and server.host == CATCH_ALL
     logged = policy.access_log and (style.log_default_backend or not built_in)
     rewrite = policy.rewrite if isinstance(action, ProxyPass) else None
+    route = _route(location, style.upstreams)
     return LocationText(
         match=match,
-        route=_route(location, style.upstreams),
-        upstream_name=_upstream_name(location),
+        route=route,
+        upstream_name=_upstream_name(location, route),
         path=location.match.path,
         redirect=None if server_redirects else redirect_target(location, style.https_port),
         log=None if logged else style.silent_log,
@@ -106,23 +107,32 @@ def _text(
 
 
 def _route(location: Location, upstreams: dict[str, Upstream]) -> str:
-    """`namespace/ingress/service/port/dns-port`: what logs, metrics and the hold know a location by."""
+    """`namespace/ingress/service/port/dns-port`: what logs, metrics and the hold know a location by.
+
+    The namespace is that of the Service; where it is not the Ingress's own, the default backend answers for it.
+    """
     upstream = upstreams[location.action.upstream] if isinstance(location.action, ProxyPass) else None
     dns_port = upstream.dns_port if upstream else ""
-    if location.origin:
-        key = location.origin.ingress
-        return f"{key.namespace}/{key.name}/{location.service}/{location.port}/{dns_port}"
+    owner = location.origin.ingress if location.origin else None
+    if owner and (upstream is None or upstream.service.namespace == owner.namespace):
+        return f"{owner.namespace}/{owner.name}/{location.service}/{location.port}/{dns_port}"
     namespace = upstream.service.namespace if upstream else ""
     return f"{namespace}//{location.service}/{location.port}/{dns_port}"
 
 
-def _upstream_name(location: Location) -> str:
-    if location.origin is None:
+def _upstream_name(location: Location, route: str) -> str:
+    namespace, ingress, *_ = route.split("/")
+    if not ingress or not location.service:
         return "upstream-default-backend"
-    return f"{location.origin.ingress.namespace}-{location.service}-{location.port}"
+    return f"{namespace}-{location.service}-{location.port}"
 
 
 def hosts_redirect(locations: Iterable[Location]) -> bool:
-    """Whether all of them redirect in the same way, so that one line for the server does."""
-    policies = {(loc.policy.https_redirect, loc.policy.preserve_trailing_slash) for loc in locations}
-    return len(policies) == 1 and all(loc.policy.https_redirect is HttpsRedirect.ALWAYS for loc in locations)
+    """Whether all of them redirect in the same way, so that one line for the server does.
+
+    What the server answers is logged, so a location without an access log redirects for itself.
+    """
+    policies = [location.policy for location in locations]
+    return len({policy.preserve_trailing_slash for policy in policies}) == 1 and all(
+        policy.https_redirect is HttpsRedirect.ALWAYS and policy.access_log for policy in policies
+    )

@@ -1,7 +1,8 @@
 """Backends for live tests: HTTP/1.1 servers in one thread that answer with what they received, as JSON.
 
-Paths with a meaning: `/status/NNN` answers that code, `/slow/SECONDS` waits first, `/stream/N` sends N lines one by
-one; a request to upgrade is answered with 101 and then echoed byte for byte.
+Paths with a meaning: `/status/NNN` answers that code, `/only/NAME/NNN` does so on that backend alone, `/slow/SECONDS`
+waits first, `/stream/N` sends N lines one by one; a request to upgrade is answered with 101 and then echoed byte for
+byte.
 """
 
 from __future__ import annotations
@@ -124,6 +125,8 @@ async def _respond(seen: dict[str, object], target: str, writer: asyncio.StreamW
     status = 200
     if found := re.search(r"/status/(\d{3})", target):
         status = int(found[1])
+    if (found := re.search(r"/only/(\w+)/(\d{3})", target)) and found[1] == seen["backend"]:
+        status = int(found[2])
     if found := re.search(r"/slow/([\d.]+)", target):
         await asyncio.sleep(float(found[1]))
     if found := re.search(r"/stream/(\d+)", target):

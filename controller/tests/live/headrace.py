@@ -57,6 +57,7 @@ class Headrace:
     manifests: Path
     flags: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    source: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -64,7 +65,8 @@ class Headrace:
         self.log = self.directory / "log.jsonl"
 
     def start(self, *, wait: bool = True) -> Headrace:
-        command = [sys.executable, "-m", "controller", "run", "--manifests", str(self.manifests)]
+        command = [sys.executable, "-m", "controller", "run"]
+        command += self.source or ("--manifests", str(self.manifests))
         command += ["--http-port", str(self.http), "--https-port", str(self.https), "--healthz-port", str(self.health)]
         command += ["--bind-address", "127.0.0.1", "--healthz-host", "127.0.0.1"]
         command += ["--state-dir", str(self.directory / "state"), *self.flags]
@@ -120,11 +122,16 @@ class Headrace:
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
         timeout: float = 10,
+        source: str = "127.0.0.1",
+        first: bytes = b"",
     ) -> Answer:
-        """`url` is `http://name/path` or `https://name/path`; the name goes into Host and SNI, not into DNS."""
+        """`url` is `http://name/path` or `https://name/path`; the name goes into Host and SNI, not into DNS.
+
+        `source` is the client's own address; `first` goes ahead of everything, as a PROXY protocol line does.
+        """
         scheme, _, rest = url.partition("://")
         name, slash, path = rest.partition("/")
-        connection = self._connect(scheme, name, timeout)
+        connection = self._connect(scheme, name, timeout, source, first)
         try:
             connection.putrequest(method, slash + path or "/", skip_host=True, skip_accept_encoding=True)
             sent = {"Host": host if host is not None else name, **(headers or {})}
@@ -138,13 +145,29 @@ class Headrace:
         finally:
             connection.close()
 
-    def _connect(self, scheme: str, name: str, timeout: float) -> http.client.HTTPConnection:
-        if scheme == "http":
-            return http.client.HTTPConnection("127.0.0.1", self.http, timeout=timeout)
-        connection = http.client.HTTPConnection("127.0.0.1", self.https, timeout=timeout)
-        plain = socket.create_connection(("127.0.0.1", self.https), timeout=timeout)
-        connection.sock = trusting_context().wrap_socket(plain, server_hostname=name.partition(":")[0] or None)
+    def _connect(self, scheme: str, name: str, timeout: float, source: str, first: bytes) -> http.client.HTTPConnection:
+        port = self.http if scheme == "http" else self.https
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+        connection.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(source, 0))
+        connection.sock.sendall(first)
+        if scheme == "https":
+            server_name = name.partition(":")[0] or None
+            connection.sock = trusting_context().wrap_socket(connection.sock, server_hostname=server_name)
         return connection
+
+    def raw(self, text: bytes, *, tls: str | None = None, timeout: float = 5) -> bytes:
+        """Sends bytes as they are and returns all that comes until the other side closes. `tls` is the SNI, if any."""
+        port = self.http if tls is None else self.https
+        with socket.create_connection(("127.0.0.1", port), timeout=timeout) as plain:
+            connection = plain if tls is None else trusting_context().wrap_socket(plain, server_hostname=tls or None)
+            connection.sendall(text)
+            received = b""
+            try:
+                while data := connection.recv(65_536):
+                    received += data
+            except ConnectionResetError:
+                pass
+            return received
 
     def ask_health(self, path: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.health, timeout=5)

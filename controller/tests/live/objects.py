@@ -90,6 +90,20 @@ def app(name: str, *backends: Backend, namespace: str = "default") -> list[Objec
     return [service(name, namespace), slice_of(name, *backends, namespace=namespace)]
 
 
+CONFIGMAP = ("--configmap", "default/settings")
+"""Flags that make the controller read the object of `configmap`."""
+
+
+def configmap(**keys: str) -> Object:
+    """The controller's ConfigMap; write `use_gzip="true"` for the key `use-gzip`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings", "namespace": "default"},
+        "data": {key.replace("_", "-"): value for key, value in keys.items()},
+    }
+
+
 def key_pair(*names: str, kind: str = "ec", days: int = 90, common_name: str = "test") -> tuple[bytes, bytes]:
     """A self-signed certificate and its key, PEM."""
     key = ec.generate_private_key(ec.SECP256R1()) if kind == "ec" else rsa.generate_private_key(65_537, 2048)
@@ -110,6 +124,44 @@ def key_pair(*names: str, kind: str = "ec", days: int = 90, common_name: str = "
     return certificate.public_bytes(serialization.Encoding.PEM), key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
+
+
+def issued_pair(*names: str) -> tuple[tuple[bytes, bytes], bytes]:
+    """A leaf with its intermediate (leaf first) and the leaf's key; and the root that a client would trust. PEM."""
+    root_key, middle_key, leaf_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    root = _issue("root", root_key, "root", root_key, authority=True)
+    middle = _issue("middle", middle_key, "root", root_key, authority=True)
+    leaf = _issue("leaf", leaf_key, "middle", middle_key, names=names)
+    private = leaf_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return (leaf + middle, private), root
+
+
+def _issue(
+    subject: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    names: tuple[str, ...] = (),
+    authority: bool = False,
+) -> bytes:
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+    return builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def tls_secret(name: str, pair: tuple[bytes, bytes], namespace: str = "default") -> Object:

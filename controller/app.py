@@ -1,0 +1,376 @@
+"""The composition root: builds every part, wires them, starts and stops them in order. The only place that knows all.
+
+Start: look at nginx -> DNS responder up, filled from the saved table -> nginx up on the last good generation, if there
+is one -> sources list -> all kinds read -> first build -> apply -> ready. Never a build from a partial store.
+Stop: not ready -> status and Lease -> drain nginx -> the responder last, since nginx needs it until its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from controller.dataplane.binary import find_nginx, inspect_nginx
+from controller.dataplane.driver import DataPlane
+from controller.dataplane.result import ApplyResult, Outcome
+from controller.dataplane.worker_user import worker_user
+from controller.endpoints.external import ExternalNames, ExternalOptions, target_of
+from controller.endpoints.service import EndpointService
+from controller.endpoints.table import Address, restore
+from controller.findings import FindingsLog, with_quarantine
+from controller.kept import kept_certificates
+from controller.layouts import SavedPorts, layout_of, prepare_directories, sentinel_port_of
+from controller.model.configuration import DEFAULT_CERTIFICATE, Configuration
+from controller.model.diagnostics import Report
+from controller.model.errors import HeadraceError, NginxRefused
+from controller.model.fragments import FragmentSet
+from controller.model.layout import Layout
+from controller.model.refs import Kind, ObjectKey
+from controller.model.secretbytes import SecretBytes
+from controller.observe.compatibility import Identity
+from controller.observe.http import Sources as StatusPages
+from controller.observe.http import StatusServer
+from controller.observe.lag import sample_loop_lag
+from controller.observe.live import HoldState
+from controller.observe.metrics import Metrics
+from controller.observe.requests import RequestLog
+from controller.outside import Outside, outside_of
+from controller.reconcile import TROUBLE, Builder, Reconciler, Round
+from controller.render.fragments import Renderer
+from controller.selfsigned import self_signed
+from controller.settings import Settings
+from controller.state.events import Event
+from controller.state.store import Store
+from controller.version import __version__
+
+logger = logging.getLogger(__name__)
+
+SAVE_INTERVAL = 2.0
+"""Seconds between two savings of the endpoint table, where it changed."""
+
+COUNTED = {
+    "ingresses": Kind.INGRESS,
+    "services": Kind.SERVICE,
+    "endpoint_slices": Kind.ENDPOINT_SLICE,
+    "secrets": Kind.SECRET,
+}
+
+
+async def serve(settings: Settings) -> int:
+    """Runs until SIGTERM or SIGINT; returns the exit code. Raises `HeadraceError` where it cannot start."""
+    directories = prepare_directories(settings)
+    found = await inspect_nginx(find_nginx(settings.nginx))
+    for warning in found.warnings:
+        logger.warning("nginx has known holes", extra={"advice": warning})
+    workers = worker_user(*map(str, directories))
+    if workers.directive.startswith("root"):
+        logger.warning("workers run as root", extra={"reason": workers.reason})
+    saved = SavedPorts.load(settings.state_dir)
+    sentinel = sentinel_port_of(settings, saved)
+    endpoints = EndpointService(
+        hold_socket=str(directories[1] / "hold.sock"),
+        sentinel_port=sentinel,
+        loopback=settings.manifests is not None,
+    )
+    table = settings.state_dir / "endpoints.json"
+    with suppress(OSError, ValueError):
+        endpoints.fill(restore(table.read_bytes()))
+    await endpoints.start(saved.resolvers)
+    layout = layout_of(
+        settings,
+        found.binary,
+        directories,
+        worker_user=workers.directive,
+        resolvers=endpoints.addresses,
+        sentinel=sentinel,
+    )
+    outside = outside_of(settings)
+    _say_hello(settings, layout, outside)
+    return await App(settings, layout, outside, endpoints).run()
+
+
+def _say_hello(settings: Settings, layout: Layout, outside: Outside) -> None:
+    logger.info(
+        "starting",
+        extra={
+            "version": __version__,
+            "source": outside.name,
+            "nginx": ".".join(map(str, layout.nginx.version)),
+            "nginx_path": layout.nginx.path,
+            "features": ",".join(sorted(layout.nginx.features)),
+            "http_port": layout.http_port,
+            "https_port": layout.https_port,
+            "state_dir": layout.state_dir,
+        },
+    )
+
+
+class App:
+    """One running controller. Everything mutable belongs to the event loop."""
+
+    def __init__(self, settings: Settings, layout: Layout, outside: Outside, endpoints: EndpointService) -> None:
+        self._settings = settings
+        self._layout = layout
+        self._outside = outside
+        self._endpoints = endpoints
+        self._store = Store(outside.expected)
+        self._metrics = _metrics_of(settings, layout)
+        self._requests = RequestLog(Path(layout.metrics_log), self._metrics.requests)
+        self._data_plane = DataPlane(layout, reload_interval=settings.reload_interval)
+        kept = kept_certificates(Path(layout.certificates_dir))
+        self._reconciler = Reconciler(
+            Builder(settings.options, Renderer(layout), kept), self, self._store.snapshot, self._publish
+        )
+        self._external = ExternalNames(
+            self._publish_external, options=ExternalOptions(allow_refused=settings.allow_local_external_names)
+        )
+        self._default_certificate = self_signed()
+        self._told = FindingsLog()
+        self._report = Report()
+        self._served: Configuration | None = None
+        self._draining = False
+        self._read_metrics()
+
+    # -- from start to end
+
+    async def run(self) -> int:
+        """Returns the exit code."""
+        status = StatusServer(
+            StatusPages(self._healthy, self._not_ready, self._metrics.scrape, lambda: self._report),
+            host=self._settings.healthz_host,
+            port=self._settings.healthz_port,
+            health_path=self._settings.options.health_check_path,
+        )
+        try:
+            await status.start()
+        except OSError as error:
+            port = self._settings.healthz_port
+            raise NginxRefused(f"--healthz-port {port} cannot be used: {error.strerror}") from error
+        self._requests.start()
+        await self.write_certificates({})
+        if await self._data_plane.start_last_good():
+            logger.info("last good generation served", extra={"generation": self._data_plane.generation})
+        try:
+            return await self._run_until_stopped(
+                {
+                    "source": self._outside.source.run(self._on_event),
+                    "reconciler": self._reconciler.run(),
+                    "external-names": self._external.run(),
+                    "request-log": self._requests.run(),
+                    "loop-lag": sample_loop_lag(self._metrics.record_loop_lag),
+                    "endpoint-table": self._keep_table(Path(self._layout.state_dir) / "endpoints.json"),
+                    "nginx-watch": self._watch_nginx(),
+                    **self._outside.tasks(self._store, self._metrics),
+                }
+            )
+        finally:
+            await self._drain()
+            await status.stop()
+
+    async def _run_until_stopped(self, parts: Mapping[str, Coroutine[Any, Any, Any]]) -> int:
+        """Every part runs for ever; one that ends takes the process with it, so that it is started anew."""
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        stopping = asyncio.create_task(stop.wait(), name="signal")
+        tasks = {asyncio.create_task(part, name=name) for name, part in parts.items()}
+        done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        failed = [task for task in done if task is not stopping]
+        for task in failed:
+            _complain_of(task)
+        logger.info("stopping", extra={"reason": failed[0].get_name() if failed else "signal"})
+        self._draining = True
+        await asyncio.sleep(self._settings.shutdown_grace_period)
+        for task in (stopping, *tasks):
+            task.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
+        return 1 if failed else 0
+
+    async def _drain(self) -> None:
+        self._draining = True
+        await self._outside.close(self._store)
+        await self._data_plane.stop(float(self._served.main.worker_shutdown_timeout if self._served else 10))
+        await asyncio.sleep(self._settings.post_shutdown_grace_period)
+        await self._endpoints.stop()
+        logger.info("stopped")
+
+    # -- events in
+
+    def _on_event(self, event: Event) -> None:
+        was_ready = self._store.ready
+        change = self._store.apply(event)
+        self._outside.on_event(event, change)
+        if not self._store.ready:
+            return
+        if not was_ready:
+            self._all_read()
+        for key in change.services if was_ready else self._store.services():
+            self._update_endpoints(key)
+        if change.config or not was_ready:
+            self._reconciler.mark_dirty()
+
+    def _all_read(self) -> None:
+        """What the saved table still says of Services that are gone ends here, and the heap is taken as it is."""
+        logger.info("all objects read", extra={name: self._store.count(kind) for name, kind in COUNTED.items()})
+        known = {(key.namespace, key.name) for key in self._store.services()}
+        for namespace, name in self._endpoints.table.snapshot().keys() - known:
+            self._endpoints.remove(ObjectKey(Kind.SERVICE, namespace, name))
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+
+    def _update_endpoints(self, key: ObjectKey) -> None:
+        service = self._store.service(key)
+        if service is None:
+            self._endpoints.remove(key)
+        elif service.spec.type != "ExternalName":
+            self._endpoints.update(service, self._store.slices_of(key))
+
+    def _publish_external(self, service: ObjectKey, ports: Mapping[str, tuple[Address, ...]]) -> None:
+        self._endpoints.publish(service, ports)
+
+    # -- configurations out
+
+    async def apply(self, fragments: FragmentSet, reason: str) -> ApplyResult:
+        """For the reconciler: nginx shall run these fragments."""
+        return await self._data_plane.apply(fragments, reason)
+
+    async def write_certificates(self, files: Mapping[str, SecretBytes | bytes]) -> tuple[str, ...]:
+        """For the reconciler: the certificates of the configuration; the default one is always among them."""
+        everything = {**files, f"{DEFAULT_CERTIFICATE}.pem": self._default_certificate}
+        return await self._data_plane.write_certificates(everything)
+
+    async def _publish(self, done: Round) -> None:
+        translation, result = done.translation, done.result
+        configuration = translation.configuration
+        first = self._served is None
+        if result.outcome is not Outcome.REFUSED:
+            self._served = configuration
+        self._report = with_quarantine(translation.report, result.quarantined)
+        self._use_external_names(configuration)
+        self._outside.want_secrets(translation.references.secrets)
+        fresh = self._told.tell(self._report)
+        self._outside.on_round(translation.ingresses, self._report, fresh)
+        self._metrics.record_report(self._report)
+        self._metrics.record_configuration(configuration)
+        self._metrics.record_apply(
+            str(result.outcome),
+            generation=result.generation,
+            seconds={"build": done.build_seconds, **result.timings},
+            quarantined=len(result.quarantined),
+            reload_reason=result.reload_reason,
+        )
+        self._log_round(done)
+        if first and self._served is not None:
+            logger.info("ready", extra={"hosts": len(configuration.servers) - 1})
+
+    def _use_external_names(self, configuration: Configuration) -> None:
+        ports: dict[ObjectKey, list[str]] = {}
+        for upstream in configuration.upstreams.values():
+            if upstream.external:
+                ports.setdefault(upstream.service, []).append(upstream.dns_port)
+        services = ((self._store.service(key), wanted) for key, wanted in ports.items())
+        self._external.use(target_of(service, wanted) for service, wanted in services if service is not None)
+
+    def _log_round(self, done: Round) -> None:
+        result = done.result
+        fields = {
+            "generation": result.generation,
+            "outcome": str(result.outcome),
+            "reload_reason": result.reload_reason,
+            "hosts": len(done.translation.configuration.servers) - 1,
+            "certificates_written": len(done.certificates_written),
+            "findings": dict(self._report.by_code()),
+            "quarantined": [refused.path for refused in result.quarantined],
+            "build_ms": round(done.build_seconds * 1000),
+            **{f"{stage}_ms": round(seconds * 1000) for stage, seconds in result.timings.items()},
+        }
+        if result.outcome is Outcome.REFUSED:
+            logger.error("configuration refused, the last good one stays", extra={**fields, "error": result.message})
+        else:
+            logger.info("reconciled", extra=fields)
+
+    # -- what others ask
+
+    def _healthy(self) -> str:
+        if self._draining:
+            return "shutting down"
+        if self._reconciler.failures >= TROUBLE:
+            return "internal errors while building the configuration"
+        return ""
+
+    def _not_ready(self) -> str:
+        if self._draining:
+            return "shutting down"
+        if not self._store.ready:
+            return f"waiting for: {', '.join(self._store.waiting_for)}"
+        if self._served is None:
+            return "the first configuration is not served yet"
+        return self._healthy()
+
+    def _read_metrics(self) -> None:
+        responder = self._endpoints.responder
+        self._metrics.read_hold(self._hold_state)
+        self._metrics.read_dns(lambda: responder.queries, lambda: responder.unsent)
+        self._metrics.read_endpoints(self._endpoint_counts)
+        self._metrics.read_watches(self._outside.watch_states)
+        self._metrics.read_request_log(self._requests)
+
+    def _hold_state(self) -> HoldState:
+        counters = self._endpoints.hold_counters
+        ended = {str(reason): number for reason, number in counters.ended.items()}
+        return HoldState(counters.asked, counters.held_now, counters.wait_seconds, ended)
+
+    def _endpoint_counts(self) -> dict[tuple[str, str], int]:
+        table = self._endpoints.table.snapshot()
+        return {service: len({a.ip for found in ports.values() for a in found}) for service, ports in table.items()}
+
+    # -- small eternal tasks
+
+    async def _keep_table(self, path: Path) -> None:
+        """Saves the endpoint table, so that a restarted controller can answer before it has seen the cluster."""
+        saved = b""
+        while True:
+            await asyncio.sleep(SAVE_INTERVAL)
+            if not self._store.ready:
+                continue
+            text = self._endpoints.table.save()
+            if text != saved:
+                await asyncio.to_thread(_replace, path, text)
+                saved = text
+
+    async def _watch_nginx(self) -> None:
+        restarts = 0
+        while True:
+            self._metrics.record_nginx(up=self._data_plane.pid != 0)
+            self._metrics.record_ready(ready=not self._not_ready())
+            for _ in range(self._data_plane.restarts - restarts):
+                self._metrics.record_nginx_restart()
+            restarts = self._data_plane.restarts
+            await asyncio.sleep(1.0)
+
+
+def _metrics_of(settings: Settings, layout: Layout) -> Metrics:
+    nginx = ".".join(map(str, layout.nginx.version))
+    who = Identity(__version__, nginx, settings.pod_name, settings.pod_namespace, settings.options.controller_class)
+    return Metrics(who)
+
+
+def _complain_of(task: asyncio.Task[Any]) -> None:
+    error = task.exception()
+    if isinstance(error, HeadraceError):
+        logger.error("cannot go on", extra={"part": task.get_name(), "error": str(error)})
+    else:
+        logger.critical("a part ended that never should", extra={"part": task.get_name()}, exc_info=error)
+
+
+def _replace(path: Path, text: bytes) -> None:
+    fresh = path.with_suffix(".writing")
+    fresh.write_bytes(text)
+    fresh.replace(path)

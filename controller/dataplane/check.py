@@ -1,0 +1,64 @@
+"""Ask nginx whether it would take a configuration, and read its first complaint.
+
+`nginx -t` does not disturb a running master: it skips addresses that are in use. Relative `include`s are looked
+up beside the file that `-c` names, so a generation can be tested before it is in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+from controller.dataplane.result import Refusal
+from controller.model.errors import NginxRefused
+
+_ERROR = re.compile(r"\[(?:emerg|alert|crit)\] (?:\d+#\d+: )?(.*)")
+_PLACE = re.compile(r"^(.*) in (/.+?):(\d+)$")
+_QUOTED_PATH = re.compile(r'"(/[^"]+)"')
+
+
+def read_refusal(stderr: str, generation: Path) -> Refusal:
+    """The first error in what nginx said; if there is none, its last line.
+
+    Most errors end in ` in FILE:LINE`. Those about certificates, CRLs and log files name only that file; a hash
+    that is too small for its names says nothing of the kind.
+    """
+    found = _ERROR.search(stderr)
+    lines = stderr.strip().splitlines() or ["nginx said nothing"]
+    message = found.group(1).strip() if found else lines[-1]
+    place = _PLACE.match(message)
+    if place:
+        text, file, line = place.groups()
+        path = Path(file)
+        inside = path.relative_to(generation).as_posix() if path.is_relative_to(generation) else file
+        return Refusal(text, inside, int(line))
+    named = _QUOTED_PATH.search(message)
+    return Refusal(message, named_path=named.group(1) if named else "")
+
+
+async def check(binary: str, prefix: str, generation: Path, deadline: float = 60.0) -> Refusal | None:
+    """Test `generation`/nginx.conf; None when nginx takes it. `deadline` in seconds.
+
+    Standard output is inherited, since the configuration may name /dev/stdout. Raises `NginxRefused` when nginx cannot
+    be run or does not come to an end.
+    """
+    argv = (binary, "-p", prefix, "-e", "stderr", "-q", "-t", "-c", str(generation / "nginx.conf"))
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        )
+    except OSError as fault:
+        raise NginxRefused(f"cannot run {binary}: {fault}") from fault
+    try:
+        async with asyncio.timeout(deadline):
+            _, stderr = await process.communicate()
+    except TimeoutError as late:
+        raise NginxRefused(f"nginx -t did not end within {deadline:g} s") from late
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode == 0:
+        return None
+    return read_refusal(stderr.decode(errors="replace"), generation)

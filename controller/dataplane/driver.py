@@ -1,0 +1,252 @@
+"""The data plane as the rest of the program sees it: give it fragments, it makes nginx run them.
+
+Performs what the machine commands: files in a thread, nginx as a process, time for the pauses. Reloads are at
+least `reload_interval` apart, because each one starts all workers anew and leaves the old ones to finish.
+One caller at a time: the reconciler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from controller.dataplane import machine
+from controller.dataplane.certificates import CertificateFiles
+from controller.dataplane.check import check
+from controller.dataplane.generation import Generation, GenerationStore
+from controller.dataplane.machine import (
+    Answer,
+    Command,
+    Done,
+    Failed,
+    Refused,
+    Served,
+    Steps,
+    apply_steps,
+    resume_steps,
+)
+from controller.dataplane.probe import ask_generation, probe
+from controller.dataplane.process import NginxProcess
+from controller.dataplane.result import ApplyResult, Outcome
+from controller.model.errors import NginxRefused, ProbeTimeout
+from controller.model.fragments import FragmentSet
+from controller.model.layout import Layout
+from controller.model.secretbytes import SecretBytes
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PROBE_SECONDS = 10.0
+PROBE_SECONDS_PER_FRAGMENT = 0.005
+"""nginx reads about 10,000 servers a second here; a busy machine may be fifty times slower."""
+
+
+class DataPlane:
+    """Owned by the event loop. `output` and `errors` are file descriptors for nginx, inherited by default."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        reload_interval: float = 1.0,
+        probe_seconds: float = PROBE_SECONDS,
+        output: int | None = None,
+        errors: int | None = None,
+    ) -> None:
+        self._layout = layout
+        self._interval = reload_interval
+        self._probe_seconds = probe_seconds
+        self._store = GenerationStore(layout)
+        self._certificates = CertificateFiles(layout.certificates_dir, layout.worker_user.partition(" ")[0])
+        self._wanted_certificates: frozenset[str] | None = None
+        self._process = NginxProcess(layout, output, errors, self._count_restart)
+        self._served = Served()
+        self._size = 0
+        self._last_reload = float("-inf")
+        self._start_fault = ""
+        self._floor = 0
+        self._timings: defaultdict[str, float] = defaultdict(float)
+        self.restarts = 0
+
+    # -- state
+
+    @property
+    def pid(self) -> int:
+        """Of the nginx master; 0 when none runs."""
+        return self._process.pid
+
+    @property
+    def generation(self) -> int:
+        """The last good generation; 0 for none."""
+        return self._served.number
+
+    @property
+    def seconds_until_reload(self) -> float:
+        """How long a reload would have to wait now. Worth waiting for before a build, so that it is not stale."""
+        return max(0.0, self._last_reload + self._interval - time.monotonic())
+
+    # -- begin and end
+
+    async def start_last_good(self) -> bool:
+        """Serve what was served before the last stop or crash, with the nginx that still runs where there is one.
+
+        Returns whether nginx answers now. Raises `NginxRefused` when it cannot be started for a reason that another
+        configuration would not mend, such as a port in use, and OSError when the state directory is unusable.
+        """
+        good = await asyncio.to_thread(self._recover)
+        adopted = self._process.adopt()
+        answering = await ask_generation(self._layout.probe_socket) if adopted else None
+        self._floor = answering or 0
+        if good is None:
+            if answering:
+                self._process.guard()
+            return bool(answering)
+        self._served = Served(good.number, good.fragments.fragments)
+        self._size = len(good.fragments.fragments)
+        fault = await self._run(resume_steps(good.number, answering or 0, adopted))
+        if fault:
+            logger.warning("last good generation not served", extra={"generation": good.number, "error": fault})
+            self._served = Served()
+        self._raise_start_fault()
+        if not fault:
+            self._process.guard()
+        return not fault
+
+    def _recover(self) -> Generation | None:
+        for path in (self._layout.state_dir, self._layout.temp_dir, self._layout.run_dir):
+            if not Path(path).is_dir():
+                Path(path).mkdir(parents=True)
+                # Workers run as another user; what is secret below has a directory of its own.
+                Path(path).chmod(0o755)
+        return self._store.recover()
+
+    async def stop(self, grace: float) -> None:
+        """Let requests in flight finish, for at most `grace` seconds, then end nginx."""
+        await self._process.stop(grace)
+
+    def detach(self) -> None:
+        """Leave nginx running without us; the next controller adopts it."""
+        self._process.detach()
+
+    def reopen_logs(self) -> bool:
+        """After log files were renamed. False when no nginx runs."""
+        return self._process.reopen_logs()
+
+    # -- configurations
+
+    async def apply(self, fragments: FragmentSet, reason: str) -> ApplyResult:
+        """Make nginx run these fragments and prove that it does. Certificates they name must be there already.
+
+        Raises `NginxRefused` when nginx accepts the configuration and cannot be started, such as a port in use.
+        """
+        self._timings = defaultdict(float)
+        self._size = len(fragments.fragments)
+        number = self._store.next_number(above=self._floor)
+        result, self._served = await self._run(apply_steps(self._served, fragments, number, reason))
+        self._raise_start_fault()
+        if result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED) and not result.quarantined:
+            await self._remove_certificates()
+        return replace(result, timings=dict(self._timings))
+
+    async def write_certificates(self, files: Mapping[str, SecretBytes | bytes]) -> tuple[str, ...]:
+        """Replace these files, by name, below `layout.certificates_dir`; returns those whose content is new.
+
+        Every other file is removed after the next apply that leaves nothing of the old configuration in force.
+        Raises OSError where the disk fails.
+        """
+        changed = await asyncio.to_thread(self._certificates.write, files)
+        self._wanted_certificates = frozenset(files)
+        return changed
+
+    async def _remove_certificates(self) -> None:
+        if self._wanted_certificates is None:
+            return
+        try:
+            await asyncio.to_thread(self._certificates.keep_only, self._wanted_certificates)
+        except OSError as fault:
+            logger.warning("old certificates not removed", extra={"error": str(fault)})
+
+    # -- the machine's commands
+
+    async def _run(self, steps: Steps[T]) -> T:
+        answer: Answer | None = None
+        while True:
+            try:
+                command = next(steps) if answer is None else steps.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            begun = time.monotonic()
+            answer = await self._perform(command)
+            self._timings[type(command).__name__.lower()] += time.monotonic() - begun
+
+    async def _perform(self, command: Command) -> Answer:
+        try:
+            match command:
+                case machine.Write(number, fragments):
+                    await asyncio.to_thread(self._store.write, number, fragments)
+                case machine.Test(number):
+                    refusal = await check(
+                        self._layout.nginx.path, self._layout.state_dir, self._store.directory(number)
+                    )
+                    return Refused(refusal) if refusal else Done()
+                case machine.Switch(number):
+                    await self._wait_for_turn(number)
+                    await asyncio.to_thread(self._store.publish, number)
+                case machine.Reload():
+                    self._last_reload = time.monotonic()
+                    if not self._process.reload():
+                        await self._process.start()
+                case machine.Restart():
+                    self._last_reload = time.monotonic()
+                    await self._process.start()
+                case machine.Probe(number):
+                    await self._prove(number)
+                case machine.Keep(number, digest):
+                    await asyncio.to_thread(self._store.keep, number, digest)
+                case machine.Discard(number):
+                    await asyncio.to_thread(self._store.discard, number)
+        except (OSError, NginxRefused, ProbeTimeout) as fault:
+            return Failed(str(fault))
+        return Done()
+
+    async def _wait_for_turn(self, number: int) -> None:
+        """The way back to the last good generation is never delayed."""
+        if number != self._served.number and self.seconds_until_reload:
+            begun = time.monotonic()
+            await asyncio.sleep(self.seconds_until_reload)
+            waited = time.monotonic() - begun
+            self._timings["wait"] += waited
+            self._timings["switch"] -= waited
+
+    async def _prove(self, number: int) -> None:
+        """Raises `ProbeTimeout`, or `NginxRefused` when a master that was never proved ends instead of answering."""
+        deadline = self._probe_seconds + PROBE_SECONDS_PER_FRAGMENT * self._size
+        probing = asyncio.create_task(probe(self._layout.probe_socket, number, deadline))
+        dying = asyncio.create_task(self._process.death())
+        try:
+            # A guarded master that dies is replaced meanwhile, and the probe finds the new one.
+            await asyncio.wait({probing} if self._process.guarded else {probing, dying}, return_when="FIRST_COMPLETED")
+            if not probing.done():
+                self._start_fault = await self._process.explain()
+                raise NginxRefused(self._start_fault)
+            await probing
+        finally:
+            probing.cancel()
+            dying.cancel()
+        self._start_fault = ""
+        self._process.guard()
+
+    def _raise_start_fault(self) -> None:
+        if self._start_fault and not self._process.pid:
+            raise NginxRefused(f"nginx does not start: {self._start_fault}")
+
+    def _count_restart(self) -> None:
+        self.restarts += 1

@@ -1,0 +1,165 @@
+"""What our DNS says: one SRV name per Service port, and one address name per pod address.
+
+    _http._tcp.web.default.svc   SRV  0 1 8080 10-0-0-1.pod      (TTL 0: nginx asks every second)
+    10-0-0-1.pod                 A    10.0.0.1                    (TTL one day: the name says it all)
+
+Target names are made of the address itself. nginx tells peers apart by target name, address and port: a peer that
+stays in the Service stays in nginx with its counters, TLS sessions and share of the load while others come and go,
+and its address is asked for once. A Service that is empty or unknown answers with the sentinel, a server of our own
+that says 503; an empty answer would make nginx say 502 and wait 10 seconds before it asks again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Protocol
+
+from controller.endpoints import message
+from controller.endpoints.message import Malformed, Question, Records, RecordType
+from controller.endpoints.table import PortKey
+
+logger = logging.getLogger(__name__)
+
+ADDRESS_TTL = 86_400
+SENTINEL_IP = "127.0.0.1"
+
+_SERVICES, _PODS = b"svc", b"pod"
+
+
+class Observer(Protocol):
+    """Told what nginx has been given. Both are called on the event loop and must be quick."""
+
+    def served(self, key: PortKey) -> None:
+        """The present content of this name went to nginx for the first time."""
+
+    def fetched(self, ip: str) -> None:
+        """An address behind a target name went to nginx."""
+
+
+class _Entry:
+    """A prepared SRV answer. `udp_head` is None where the answer does not fit a datagram."""
+
+    __slots__ = ("given", "key", "records", "tcp_head", "udp_head")
+
+    def __init__(self, key: PortKey, records: Records, question_size: int) -> None:
+        self.key = key
+        self.records = records
+        self.given = False
+        self.tcp_head = message.head(records)
+        fits = message.HEADER_SIZE + question_size + len(records.wire) <= message.MAX_UDP
+        self.udp_head = self.tcp_head if fits else None
+
+
+class Zone:
+    """Answers to queries. Owned by the event loop; replacing the content of a name is one assignment."""
+
+    def __init__(self, sentinel_port: int, observer: Observer) -> None:
+        """`sentinel_port`: where the server that says 503 listens on 127.0.0.1."""
+        self._observer = observer
+        self._entries: dict[bytes, _Entry] = {}
+        self._sentinel = ((SENTINEL_IP, sentinel_port),)
+        self._empty = message.service_records(_targets(self._sentinel), room=message.MAX_UDP)[0]
+
+    def put(self, key: PortKey, places: Sequence[tuple[str, int]]) -> bool:
+        """Say from now on that `key` is at these (ip, port) places; tells whether that is news.
+
+        Raises ValueError where the key is no DNS name.
+        """
+        question = message.encode_question(_labels(key), RecordType.SRV)
+        room = message.MAX_TCP - message.HEADER_SIZE - len(question)
+        records, left_out = message.service_records(_targets(places or self._sentinel), room=room)
+        if left_out:
+            logger.error("too many endpoints", extra={**_fields(key), "left_out": left_out})
+        known = self._entries.get(question)
+        if known is not None and known.records == records:
+            return False
+        self._entries[question] = _Entry(key, records, len(question))
+        return True
+
+    def drop(self, key: PortKey) -> None:
+        with suppress(ValueError):
+            self._entries.pop(message.encode_question(_labels(key), RecordType.SRV), None)
+
+    def answer_udp(self, data: bytes) -> bytes | None:
+        """The reply to one datagram, or None for silence. Never raises, whatever came in."""
+        question = data[message.HEADER_SIZE :]
+        # Lower-casing the wire form is safe: lengths are below 64, and so are the type and class that match.
+        entry = self._entries.get(question.lower())
+        if entry is None or entry.udp_head is None or data[2:12] != message.PLAIN_QUERY:
+            return self._answer(data, message.MAX_UDP)
+        if not entry.given:
+            self._give(entry)
+        return data[:2] + entry.udp_head + question + entry.records.wire
+
+    def answer_tcp(self, data: bytes) -> bytes | None:
+        """The reply to one message of a TCP connection, without its length."""
+        return self._answer(data, message.MAX_TCP)
+
+    def _answer(self, data: bytes, limit: int) -> bytes | None:
+        question = message.parse(data)
+        if isinstance(question, Malformed):
+            return question.reply
+        return message.reply(question, self._look_up(question, limit), limit)
+
+    def _look_up(self, question: Question, limit: int) -> Records:
+        labels = question.labels
+        if labels[-1:] == (_PODS,):
+            return self._pod(question)
+        if len(labels) != 5 or labels[-1] != _SERVICES or labels[1] not in (b"_tcp", b"_udp") or labels[0][:1] != b"_":
+            return message.NO_SUCH_NAME if labels[-1:] == (_SERVICES,) else message.REFUSED
+        if question.type not in (RecordType.SRV, RecordType.ANY):
+            return message.NO_DATA
+        entry = self._entries.get(message.encode_question(labels, RecordType.SRV))
+        if entry is None:
+            return self._empty
+        if not entry.given and (limit > message.MAX_UDP or entry.udp_head is not None):
+            self._give(entry)
+        return entry.records
+
+    def _pod(self, question: Question) -> Records:
+        address = _pod_address(question.labels[0]) if len(question.labels) == 2 else None
+        if address is None:
+            return message.NO_SUCH_NAME
+        if question.type not in (RecordType.ANY, RecordType.A if address.version == 4 else RecordType.AAAA):
+            return message.NO_DATA
+        self._observer.fetched(str(address))
+        return message.address_records([address], ADDRESS_TTL)
+
+    def _give(self, entry: _Entry) -> None:
+        entry.given = True
+        self._observer.served(entry.key)
+
+
+@lru_cache(maxsize=65_536)
+def _pod_name(ip: str) -> bytes:
+    """`10-0-0-1.pod`, `fd00--1.pod`, in wire form."""
+    return message.encode_name([ip.replace(".", "-").replace(":", "-").encode(), _PODS])
+
+
+@lru_cache(maxsize=65_536)
+def _pod_address(label: bytes) -> IPv4Address | IPv6Address | None:
+    text = label.decode("latin-1")
+    for separator in ".:":
+        try:
+            return ip_address(text.replace("-", separator))
+        except ValueError:
+            continue
+    return None
+
+
+def _targets(places: Sequence[tuple[str, int]]) -> list[tuple[bytes, int]]:
+    return [(_pod_name(ip), port) for ip, port in places]
+
+
+def _labels(key: PortKey) -> list[bytes]:
+    """`_port._tcp.service.namespace.svc`, as nginx makes it of `server service.namespace.svc service=port`."""
+    port, protocol = f"_{key.port}".lower().encode(), f"_{key.protocol}".lower().encode()
+    return [port, protocol, key.service.lower().encode(), key.namespace.lower().encode(), _SERVICES]
+
+
+def _fields(key: PortKey) -> dict[str, str]:
+    return {"namespace": key.namespace, "service": key.service, "port": key.port}
