@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def _expanded(server: Server) -> Iterator[tuple[NginxText, Location]]:
         if kind is MatchKind.REGEX:
             yield NginxText(f"~* {quoted('^' + path)}"), location
         elif kind is MatchKind.EXACT:
-            yield NginxText(f"= {quoted(path)}"), location
+            yield _exact(path), location
         elif path == "/":
             yield quoted("/"), location
         else:
@@ -80,6 +81,14 @@ def _expanded(server: Server) -> Iterator[tuple[NginxText, Location]]:
             yield quoted(path + "/"), location
     if not takes_all:
         yield quoted("/"), server.fallback
+
+
+def _exact(path: str) -> NginxText:
+    """nginx answers `/foo` with a redirect where a proxied location is named `/foo/`, so that one is a regex."""
+    if path.endswith("/") and path != "/":
+        regex = "^" + re.escape(path) + r"\z"
+        return NginxText(f"~ {quoted(regex)}")
+    return NginxText(f"= {quoted(path)}")
 
 
 def _text(
