@@ -156,8 +156,9 @@ class App:
         await self.write_certificates({})
         if await self._data_plane.start_last_good():
             logger.info("last good generation served", extra={"generation": self._data_plane.generation})
+        code = 1
         try:
-            return await self._run_until_stopped(
+            code = await self._run_until_stopped(
                 {
                     "source": self._outside.source.run(self._on_event),
                     "reconciler": self._reconciler.run(),
@@ -169,8 +170,9 @@ class App:
                     **self._outside.tasks(self._store, self._metrics),
                 }
             )
+            return code
         finally:
-            await self._drain()
+            await self._end(drain=code == 0)
             await status.stop()
 
     async def _run_until_stopped(self, parts: Mapping[str, Coroutine[Any, Any, Any]]) -> int:
@@ -192,10 +194,14 @@ class App:
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
         return 1 if failed else 0
 
-    async def _drain(self) -> None:
+    async def _end(self, *, drain: bool) -> None:
+        """Drains nginx; after a fault of ours nginx is left running, for the next start to adopt."""
         self._draining = True
         await self._outside.close(self._store)
-        await self._data_plane.stop(float(self._served.main.worker_shutdown_timeout if self._served else 10))
+        if drain:
+            await self._data_plane.stop(float(self._served.main.worker_shutdown_timeout if self._served else 10))
+        else:
+            self._data_plane.detach()
         await asyncio.sleep(self._settings.post_shutdown_grace_period)
         await self._endpoints.stop()
         logger.info("stopped")

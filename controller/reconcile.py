@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from controller.dataplane.result import ApplyResult
+from controller.dataplane.result import ApplyResult, Outcome
 from controller.model.configuration import Certificate, Configuration, Translation
 from controller.model.fragments import FragmentSet
 from controller.model.options import Options
@@ -32,6 +32,9 @@ SETTLE = 0.05
 
 SETTLE_AT_MOST = 0.5
 """Seconds after the first change at which it starts in any case."""
+
+RETRY = 30.0
+"""Seconds after which a configuration that nginx did not take is tried again, even if nothing has changed."""
 
 TROUBLE = 3
 """Builds that fail in a row until we say that we are not ready."""
@@ -134,7 +137,10 @@ class Reconciler:
         written = await self._data_plane.write_certificates(certificate_files(translation.configuration))
         result = await self._data_plane.apply(fragments, reload_reason(self._fragments, fragments))
         self.failures = 0
-        self._fragments = fragments
+        if result.outcome is Outcome.REFUSED:
+            asyncio.get_running_loop().call_later(RETRY, self.mark_dirty)
+        else:
+            self._fragments = fragments
         await self._publish(Round(translation, result, written, built - begun, time.monotonic() - built))
 
 

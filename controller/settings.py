@@ -65,6 +65,12 @@ def default_state_dir(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(base) / "headrace"
 
 
+def default_kubeconfig(environ: Mapping[str, str] = os.environ) -> str:
+    """`$KUBECONFIG`, else ~/.kube/config, where there is such a file; as kubectl has it."""
+    wanted = environ.get("KUBECONFIG", "").split(os.pathsep)[0] or str(Path.home() / ".kube" / "config")
+    return wanted if Path(wanted).is_file() else ""
+
+
 def pod_identity(environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
     """Name and namespace of our own pod, from the downward API variables that ingress-nginx used."""
     return environ.get("POD_NAME", ""), environ.get("POD_NAMESPACE", "")
