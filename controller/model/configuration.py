@@ -74,7 +74,7 @@ class Server:
     `locations` holds no `/` prefix twice and always ends in a fallback: whatever no other location takes.
     `tls` tells whether the host counts as TLS-enabled (redirects hang on it). `certificate` is the id of the host's own
     certificate, or `DEFAULT_CERTIFICATE`; None where the host has no tls section, and then the certificate of its
-    wildcard host serves, if there is one. `regex` hosts match every location as a regular expression, in the order given.
+    wildcard host serves, if there is one. `regex` hosts match every location as a regular expression, in that order.
     """
 
     host: str

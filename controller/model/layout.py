@@ -27,7 +27,9 @@ class Layout:
 
     `workers`: processors that nginx may use. `open_files`: the hard limit of file descriptors. `public_https_port`: the
     port in redirects to HTTPS, left out where it is 443. `bind_addresses`: empty for all; IPv6 ones in brackets.
-    `resolvers`: `address:port` of our DNS responder. `state_dir` holds what outlives the process; `run_dir` the sockets (short path, at most 107 bytes each)."""
+    `resolvers`: `address:port` of our DNS responder. `state_dir` holds what outlives the process; `run_dir` the sockets
+    (short path, at most 107 bytes each).
+    """
 
     state_dir: str
     run_dir: str

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import watchfiles
 import yaml
 
@@ -111,6 +113,16 @@ class Directory:
     def _double(self, key: ObjectKey, path: Path, first: Path) -> Rejected:
         message = f"It stands in {path.relative_to(self._root)} too; {first.relative_to(self._root)} is used."
         return Rejected(key, Diagnostic("object-unreadable", Severity.ERROR, key, FieldPath(), message, Effect.NONE))
+
+
+def _documents(path: Path) -> Iterator[Any]:
+    """JSON has a parser of its own, a hundred times as fast."""
+    text = path.read_bytes()
+    if path.suffix == ".json":
+        with suppress(msgspec.DecodeError):
+            yield msgspec.json.decode(text)
+            return
+    yield from yaml.load_all(text, Loader=_Loader)
 
 
 def _items(document: Any) -> Iterator[Mapping[str, Any]]:
