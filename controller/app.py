@@ -54,6 +54,9 @@ logger = logging.getLogger(__name__)
 SAVE_INTERVAL = 2.0
 """Seconds between two savings of the endpoint table, where it changed."""
 
+REFRESH_INTERVAL = 600.0
+"""Seconds between builds without a change: certificates run out by themselves."""
+
 COUNTED = {
     "ingresses": Kind.INGRESS,
     "services": Kind.SERVICE,
@@ -167,6 +170,7 @@ class App:
                     "loop-lag": sample_loop_lag(self._metrics.record_loop_lag),
                     "endpoint-table": self._keep_table(Path(self._layout.state_dir) / "endpoints.json"),
                     "nginx-watch": self._watch_nginx(),
+                    "progress": self._tell_progress(),
                     **self._outside.tasks(self._store, self._metrics),
                 }
             )
@@ -350,6 +354,17 @@ class App:
             if text != saved:
                 await asyncio.to_thread(_replace, path, text)
                 saved = text
+
+    async def _tell_progress(self) -> None:
+        """One line a second while objects are read; afterwards a build now and then, for what time alone changes."""
+        while not self._store.ready:
+            await asyncio.sleep(1.0)
+            if not self._store.ready:
+                counts = {name: self._store.count(kind) for name, kind in COUNTED.items()}
+                logger.info("reading objects", extra={**counts, "waiting_for": self._store.waiting_for})
+        while True:
+            await asyncio.sleep(REFRESH_INTERVAL)
+            self._reconciler.mark_dirty()
 
     async def _watch_nginx(self) -> None:
         restarts = 0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from controller.model.errors import UsageError
 from controller.model.options import Options
 from controller.model.refs import Kind
 from controller.settings import Settings, default_state_dir, object_key, pod_identity
 from controller.translate.annotations import values
+
+T = TypeVar("T")
 
 WITHOUT_EFFECT = """
     annotations-risk-level bucket-factor certificate-authority default-server-port-v6 deep-inspect disable-full-test
@@ -185,16 +189,21 @@ def _add_switch(group: argparse._ArgumentGroup, name: str, text: str, *, default
     group.add_argument(name, nargs="?", const=True, default=default, type=_boolean, metavar="BOOL", help=text)
 
 
-def _boolean(text: str) -> bool:
-    return values.boolean(text)
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """The parser as argparse wants it: its reason becomes the message."""
+
+    def check(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as reason:
+            raise argparse.ArgumentTypeError(f"{text!r} is not valid: {reason}") from reason
+
+    return check
 
 
-def _port(text: str) -> int:
-    return values.integer(0, 65_535)(text)
-
-
-def _time(text: str) -> float:
-    return float(values.seconds(text))
+_boolean = _checked(values.boolean)
+_port = _checked(values.integer(0, 65_535))
+_time = _checked(lambda text: float(values.seconds(text)))
 
 
 def _addresses(text: str) -> tuple[str, ...]:

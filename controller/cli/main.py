@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "run",
+        usage="headrace run [--manifests DIR | --kubeconfig FILE] [FLAGS]",
         help="run the controller and its nginx",
         description="Runs the controller and its nginx until SIGTERM, which drains. Without --manifests and "
         "--kubeconfig it takes the cluster that it runs in. Flags have the names they had in ingress-nginx; "

@@ -26,16 +26,14 @@ EVERYTHING = PathMatch(MatchKind.PREFIX, "/")
 BUILT_IN_404 = Location(EVERYTHING, Return(404), None)
 
 
-def location(
-    text: str, *, redirect: bool = False, rewrite: Rewrite | None = None, ingress: ObjectKey = INGRESS
-) -> Location:
+def location(text: str, *, redirect: bool = False, rewrite: Rewrite | None = None, rule: int = 0) -> Location:
     """`prefix /cart cart`: the Service is the last word; a number instead of it is an answer with that code."""
     kind, path, service = text.split(" ")
     policy = LocationPolicy(https_redirect=HttpsRedirect.ALWAYS if redirect else HttpsRedirect.NEVER, rewrite=rewrite)
-    match = PathMatch(MatchKind(kind), path)
+    match, origin = PathMatch(MatchKind(kind), path), RuleRef(INGRESS, rule, 0)
     if service.isdigit():
-        return Location(match, Return(int(service)), RuleRef(ingress, 0, 0), policy, "gone", "80")
-    return Location(match, ProxyPass(f"shop.{service}.http"), RuleRef(ingress, 0, 0), policy, service, "http")
+        return Location(match, Return(int(service)), origin, policy, "gone", "80")
+    return Location(match, ProxyPass(f"shop.{service}.http"), origin, policy, service, "http")
 
 
 def server(host: str, *lines: str | Location, fallback: Location = BUILT_IN_404, **options: bool | str) -> Server:

@@ -72,6 +72,7 @@ ROWS: tuple[tuple[str, str | int], ...] = (
     ("http://b.foo.com/", "wild"),
     ("http://a_b-1.foo.com/", "wild"),
     ("http://a.b.foo.com/", 404),
+    ("http://a!b.foo.com/", 404),
     ("http://foo.com/", 404),
     ("http://x.bar.foo.com/", "wildbar"),
     ("http://bar.foo.com/", "wild"),

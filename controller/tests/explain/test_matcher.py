@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -82,6 +84,17 @@ def test_no_url(url: str) -> None:
 @pytest.mark.parametrize(("method", "status"), [("TRACE", 405), ("CONNECT", 405), ("PROPFIND", None)])
 def test_methods(method: str, status: int | None) -> None:
     assert explain(CONFIGURATION, "http://shop.example.com/", method).status == status
+
+
+def test_the_health_path_can_be_taken_by_an_ingress() -> None:
+    assert outcome(explain(configuration(server("", "prefix /healthz own")), "http://x/healthz")) == "own"
+
+
+def test_nothing_heavy_is_loaded() -> None:
+    heavy = {"kubernetes", "aiohttp", "prometheus_client", "rich", "jinja2", "cryptography"}
+    code = f"import sys, controller.explain.report; print(*{heavy} & {{name.split('.')[0] for name in sys.modules}})"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "\n"
 
 
 # -- redirects to HTTPS
@@ -233,12 +246,12 @@ def test_endpoints() -> None:
     assert (none.status, none.why) == (503, "the Service has no ready endpoints")
 
 
-def test_findings_of_this_host_only() -> None:
+def finding(owner: ObjectKey, field: str, severity: Severity, *related: ObjectKey) -> Diagnostic:
+    return Diagnostic("path-taken", severity, owner, FieldPath(field), field, Effect.PATH_UNSERVED, "", related)
+
+
+def test_findings_of_the_objects_involved_worst_first() -> None:
     young, other = ObjectKey(Kind.INGRESS, "shop", "young"), ObjectKey(Kind.INGRESS, "shop", "other")
-
-    def finding(owner: ObjectKey, field: str, severity: Severity, *related: ObjectKey) -> Diagnostic:
-        return Diagnostic("path-taken", severity, owner, FieldPath(field), field, Effect.PATH_UNSERVED, "", related)
-
     taken = finding(young, "spec.rules[0].http.paths[0].path", Severity.WARNING, INGRESS)
     ours = finding(INGRESS, "spec.rules[0].http.paths[3].path", Severity.ERROR)
     service = finding(ObjectKey(Kind.SERVICE, "shop", "only"), "spec", Severity.INFO)
@@ -247,6 +260,17 @@ def test_findings_of_this_host_only() -> None:
     story = explain(CONFIGURATION, "http://shop.example.com/foo", report=report)
     assert story.diagnostics == (ours, taken, service)
     assert "finding       error[path-taken]" in plain(lines_of(story))
+
+
+def test_findings_about_rules_of_another_host_are_left_out() -> None:
+    made = configuration(
+        server("a.b", location("prefix / a", rule=0)),
+        server("c.d", location("prefix / c", rule=1)),
+    )
+    unknown = finding(ObjectKey(Kind.INGRESS, "shop", "young"), "spec.rules[1].http.paths[0]", Severity.ERROR, INGRESS)
+    of_a, of_c = (finding(INGRESS, f"spec.rules[{rule}].host", Severity.ERROR) for rule in (0, 1))
+    report = Report.of([unknown, of_a, of_c])
+    assert explain(made, "http://a.b/", report=report).diagnostics == (of_a, unknown)
 
 
 def test_text_has_no_control_characters() -> None:

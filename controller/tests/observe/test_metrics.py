@@ -83,6 +83,7 @@ async def test_old_names_carry_the_same_values(accept: str) -> None:
     assert found[f"{old}config_last_reload_successful{{{who}}}"] == 0
     expiry = f"class=headrace.dev/ingress,{who},host=a.example.com,namespace=shop,secret_name=tls"
     assert found[f"{old}ssl_expire_time_seconds{{{expiry}}}"] == 1_900_000_000
+    assert found[f"{old}ssl_expire_time_seconds{{{expiry.replace('a.example.com', '_')}}}"] == 1_900_000_000
     assert found["headrace_certificate_expiry_timestamp_seconds{namespace=shop,secret=tls}"] == 1_900_000_000
 
 
@@ -191,4 +192,4 @@ def configuration() -> Configuration:
         "": Server("", (), nothing),
         "a.example.com": Server("a.example.com", (), nothing, tls=True, certificate="shop_tls", origins=(origin,)),
     }
-    return Configuration(MainSettings(), servers, {}, {"shop_tls": certificate})
+    return Configuration(MainSettings(), servers, {}, {"shop_tls": certificate}, default_certificate="shop_tls")
