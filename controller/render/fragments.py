@@ -165,7 +165,7 @@ class Renderer:
             certificate_cache=max(1000, 2 * len(configuration.certificates)),
             real_ip=real_ip,
             real_ip_header=word("proxy_protocol" if by_protocol else main.forwarded_for_header),
-            peer=NginxText("$proxy_protocol_addr" if by_protocol else "$realip_remote_addr"),
+            peer=NginxText("$remote_addr" if by_protocol else "$realip_remote_addr"),
             both_address_sources=both_sources,
             everyone_trusted="0.0.0.0/0" in main.proxy_real_ip_cidr,
             forwarded_for=_header_variable(main.forwarded_for_header),

@@ -155,15 +155,20 @@ class Headrace:
             connection.sock = trusting_context().wrap_socket(connection.sock, server_hostname=server_name)
         return connection
 
-    def raw(self, text: bytes, *, tls: str | None = None, timeout: float = 5) -> bytes:
-        """Sends bytes as they are and returns all that comes until the other side closes. `tls` is the SNI, if any."""
+    def raw(self, *pieces: bytes, tls: str | None = None, until: bytes | None = None, timeout: float = 5) -> bytes:
+        """Sends bytes as they are, one piece after the other, and returns what comes until the other side closes.
+
+        `tls` is the SNI, if any; `until` is what the caller waits for, where that is not the end.
+        """
         port = self.http if tls is None else self.https
         with socket.create_connection(("127.0.0.1", port), timeout=timeout) as plain:
             connection = plain if tls is None else trusting_context().wrap_socket(plain, server_hostname=tls or None)
-            connection.sendall(text)
+            for number, piece in enumerate(pieces):
+                time.sleep(0.1 if number else 0)
+                connection.sendall(piece)
             received = b""
             try:
-                while data := connection.recv(65_536):
+                while (until is None or until not in received) and (data := connection.recv(65_536)):
                     received += data
             except ConnectionResetError:
                 pass

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from controller.k8s.core import ConfigMap, Service
 from controller.k8s.ingress import Ingress
-from controller.model.configuration import Configuration, Location, MainSettings, MatchKind, PathMatch, Server
+from controller.model.configuration import Configuration, Location, MatchKind, PathMatch, Server
 from controller.model.fragments import FragmentSet
 from controller.model.layout import Layout, NginxBinary
 from controller.model.options import Options
@@ -189,6 +189,10 @@ def test_no_text_of_an_ingress_becomes_a_directive(ingress: dict[str, Any]) -> N
     assert skeleton_of(rendered) == skeleton_of(Renderer(LAYOUT).render(bland(configuration)))
 
 
+PREPARED = ("proxy_upstream_name", "location_path")
+"""Variables that locations set only where a log format has them."""
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(sorted(PARSERS)), st.one_of(hostile, st.just("4")), max_size=6))
 def test_no_value_of_the_configmap_becomes_a_directive(data: dict[str, str]) -> None:
@@ -196,7 +200,7 @@ def test_no_value_of_the_configmap_becomes_a_directive(data: dict[str, str]) -> 
     configuration = configuration_of({"metadata": {"name": "attack", "namespace": "ns"}}, data)
     main = configuration.main
     texts: dict[str, Any] = {
-        "log_format_upstream": MainSettings().log_format_upstream,
+        "log_format_upstream": " ".join(v for v in PREPARED if v in main.log_format_upstream) or "-",
         "ssl_ciphers": "HIGH",
         "forwarded_for_header": "X-Y",
         "access_log_path": main.access_log_path and "/dev/stdout",
