@@ -29,10 +29,11 @@ check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 test: check ## everything that needs no root: unit, golden cases, properties, real nginx
-	$(BIN)/pytest -q -n 4
+	$(BIN)/pytest -q -n auto
 
 e2e: $(STAMP) ## a real Kubernetes control plane with a real nginx (root, Debian)
-	$(BIN)/pytest -q e2e
+	@command -v ip >/dev/null || { apt-get update -qq && apt-get install -y -qq iproute2; }
+	$(BIN)/pytest -q -s e2e
 
 docs: $(STAMP) ## write the generated pages anew
 	$(BIN)/python -m controller.docs

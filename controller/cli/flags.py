@@ -12,6 +12,7 @@ from controller.model.options import Options
 from controller.model.refs import Kind
 from controller.settings import Settings, default_state_dir, object_key, pod_identity
 from controller.translate.annotations import values
+from controller.translate.labels import LabelSelector
 
 T = TypeVar("T")
 
@@ -70,6 +71,10 @@ def options_of(args: argparse.Namespace, *, manifests: bool) -> Options:
     """Raises `UsageError` for a flag that is not of its form."""
     if args.watch_namespace and args.watch_namespace_selector:
         raise UsageError("--watch-namespace and --watch-namespace-selector exclude each other")
+    try:
+        LabelSelector.parse(args.watch_namespace_selector)
+    except ValueError as error:
+        raise UsageError(f"--watch-namespace-selector: {error}") from error
     return Options(
         ingress_class=args.ingress_class,
         controller_class=args.controller_class,

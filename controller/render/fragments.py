@@ -124,6 +124,7 @@ class Renderer:
             **common,
             reject_handshake=is_default and main.ssl_reject_handshake,
             server_redirect=redirect_target(reachable[0], self.layout.public_https_port) if one_redirect else None,
+            server_route=f"{server.origins[0].path}///" if server.origins else "",
             redirect_code=main.http_redirect_code,
             health_path=health_path,
             locations=location_texts(server, style, server_redirects=one_redirect),

@@ -98,6 +98,7 @@ def test_explain_answers_with_the_service(good: Path) -> None:
         ("run", "--configmap", "noslash"),
         ("run", "--publish-service", "a/b", "--publish-status-address", "1.2.3.4"),
         ("run", "--bind-address", "nowhere"),
+        ("run", "--watch-namespace-selector", "a b"),
         ("run", "--enable-something-unknown"),
     ],
     ids=" ".join,
