@@ -63,3 +63,34 @@ class NodeStatus(Wire, frozen=True):
 class Node(Wire, frozen=True):
     metadata: ObjectMeta
     status: NodeStatus = NodeStatus()
+
+
+class PodCondition(Wire, frozen=True):
+    type: str
+    status: str = ""
+
+
+class PodSpec(Wire, frozen=True):
+    node_name: str = ""
+
+
+class PodStatus(Wire, frozen=True):
+    phase: str = ""
+    conditions: tuple[PodCondition, ...] = ()
+
+
+class Pod(Wire, frozen=True):
+    """Only what tells on which nodes the controller runs."""
+
+    metadata: ObjectMeta
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def ready(self) -> bool:
+        """Running, Ready and not on its way out."""
+        return (
+            self.status.phase == "Running"
+            and self.metadata.deletion_timestamp is None
+            and any(c.type == "Ready" and c.status == "True" for c in self.status.conditions)
+        )

@@ -19,6 +19,8 @@ class Kind(StrEnum):
     NAMESPACE = "Namespace"
     NODE = "Node"
     POD = "Pod"
+    FILE = "File"
+    """A file of manifests that is no YAML: the owner of the finding that says so. Not a kind of Kubernetes."""
 
 
 class ObjectKey(NamedTuple):

@@ -37,7 +37,7 @@ class Synced(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """We may not list this kind. Counts as synced."""
+    """We may not list this kind. Counts as synced where one can do without it (`store.DISPENSABLE`)."""
 
     kind: Kind
 

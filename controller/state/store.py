@@ -1,26 +1,23 @@
-"""All objects that were read, and what a change to one of them means. Owned by the event loop."""
+"""All objects that were read, and what a change to one of them means. Owned by the event loop.
+
+`apply` compares before it says "changed": what differs in resourceVersion, managed fields, generation or status alone
+means nothing to traffic. An object that cannot be read keeps its last readable version in force.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from controller.k8s.codec import Struct
-from controller.k8s.core import ConfigMap, Namespace, Node, Secret, Service
+from controller.k8s.core import ConfigMap, Namespace, Node, Pod, Secret, Service, ServiceStatus
 from controller.k8s.endpointslice import EndpointSlice
 from controller.k8s.ingress import Ingress, IngressClass, IngressStatus
-from controller.model.diagnostics import Diagnostic
+from controller.model.diagnostics import Diagnostic, Effect
 from controller.model.refs import Kind, ObjectKey
 from controller.state.events import Applied, Deleted, Event, Rejected, Synced, Unreadable
 from controller.state.snapshot import Snapshot
-
-
-class Effect(StrEnum):
-    NONE = "none"
-    CONFIG = "config"
-    ENDPOINTS = "endpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +29,11 @@ class Change:
 
 
 NOTHING = Change()
+
+DISPENSABLE = frozenset({Kind.INGRESS_CLASS, Kind.SECRET, Kind.NODE, Kind.POD})
+"""Kinds without which a configuration can be right: classes by annotation, Secrets by name.
+
+One made without Ingresses, Services, endpoints or settings would take down what is served: rather wait for the right."""
 
 
 @dataclass(slots=True)
@@ -54,25 +56,31 @@ class Store:
         return tuple(sorted(self.expected - self.synced))
 
     def apply(self, event: Event) -> Change:
+        """Take the event in, and say what it may have changed."""
         match event:
             case Applied(key, built, findings):
                 return self._applied(key, built, findings)
             case Deleted(key):
                 return self._deleted(key)
             case Rejected(key, finding):
-                changed = self._findings.get(key) != (finding,)
-                self._findings[key] = (finding,)
-                return Change(config=changed)
+                return self._rejected(key, finding)
             case Synced(kind):
+                changed = kind not in self.synced or kind in self.unreadable
                 self.synced.add(kind)
-                return Change(config=True)
+                self.unreadable.discard(kind)
+                return Change(config=changed)
             case Unreadable(kind):
+                changed = kind not in self.unreadable
                 self.unreadable.add(kind)
-                self.synced.add(kind)
-                return Change(config=True)
+                if kind in DISPENSABLE:
+                    self.synced.add(kind)
+                return Change(config=changed)
 
     def count(self, kind: Kind) -> int:
         return len(self._objects[kind])
+
+    def object(self, key: ObjectKey) -> Struct | None:
+        return self._objects[key.kind].get(key)
 
     def service(self, key: ObjectKey) -> Service | None:
         found = self._objects[Kind.SERVICE].get(key)
@@ -104,48 +112,77 @@ class Store:
 
     def _applied(self, key: ObjectKey, built: Struct, findings: tuple[Diagnostic, ...]) -> Change:
         before = self._objects[key.kind].get(key)
-        told = self._findings.pop(key, ())
-        if findings:
-            self._findings[key] = findings
+        retold = self._tell(key, findings)
         self._objects[key.kind][key] = built
         if isinstance(built, EndpointSlice):
-            return Change(services=self._file_slice(key, before, built))
-        if isinstance(built, Node):
-            return NOTHING
-        if told == findings and before is not None and _essence(before) == _essence(built):
-            return NOTHING
-        return Change(config=True, services=(key,) if key.kind is Kind.SERVICE else ())
-
-    def _file_slice(self, key: ObjectKey, before: Struct | None, built: EndpointSlice) -> tuple[ObjectKey, ...]:
-        owner = _owner(built)
-        old = _owner(before) if isinstance(before, EndpointSlice) else None
-        if before is not None and old == owner and _essence(before) == _essence(built):
-            return ()
-        if old and old != owner:
-            self._slices.get(old, {}).pop(key, None)
-        self._slices.setdefault(owner, {})[key] = built
-        return tuple(dict.fromkeys(o for o in (old, owner) if o))
+            return Change(retold, self._file_slice(key, before, built))
+        if isinstance(built, Node | Pod) or (before is not None and _essence(before) == _essence(built)):
+            return Change(retold)
+        return Change(config=True, services=_own_endpoints(key))
 
     def _deleted(self, key: ObjectKey) -> Change:
         before = self._objects[key.kind].pop(key, None)
-        told = self._findings.pop(key, None)
-        if before is None:
-            return Change(config=told is not None)
+        retold = self._tell(key, ())
+        if before is None or isinstance(before, Node | Pod):
+            return Change(retold)
         if isinstance(before, EndpointSlice):
-            owner = _owner(before)
-            self._slices.get(owner, {}).pop(key, None)
-            return Change(services=(owner,))
-        if isinstance(before, Node):
-            return NOTHING
-        return Change(config=True, services=(key,) if key.kind is Kind.SERVICE else ())
+            return Change(retold, self._unfile_slice(key, before))
+        return Change(config=True, services=_own_endpoints(key))
+
+    def _rejected(self, key: ObjectKey, finding: Diagnostic) -> Change:
+        if key in self._objects[key.kind] and finding.effect is Effect.OBJECT_IGNORED:
+            finding = replace(finding, effect=Effect.PREVIOUS_VERSION_SERVED)
+        return Change(config=self._tell(key, (finding,)))
+
+    def _tell(self, key: ObjectKey, findings: tuple[Diagnostic, ...]) -> bool:
+        """Whether that is news."""
+        told = self._findings.pop(key, ())
+        if findings:
+            self._findings[key] = findings
+        return told != findings
+
+    def _file_slice(self, key: ObjectKey, before: Struct | None, built: EndpointSlice) -> tuple[ObjectKey, ...]:
+        moved: tuple[ObjectKey, ...] = ()
+        if isinstance(before, EndpointSlice):
+            if _addresses(before) == _addresses(built):
+                self._slices.setdefault(_owner(built), {})[key] = built
+                return ()
+            if _owner(before) != _owner(built):
+                moved = self._unfile_slice(key, before)
+        if not built.service_name:
+            return moved
+        self._slices.setdefault(_owner(built), {})[key] = built
+        return (*moved, _owner(built))
+
+    def _unfile_slice(self, key: ObjectKey, piece: EndpointSlice) -> tuple[ObjectKey, ...]:
+        owner = _owner(piece)
+        filed = self._slices.get(owner, {})
+        filed.pop(key, None)
+        if not filed:
+            self._slices.pop(owner, None)
+        return (owner,) if piece.service_name else ()
+
+
+def _own_endpoints(key: ObjectKey) -> tuple[ObjectKey, ...]:
+    """The ports of a Service decide what its endpoints come to."""
+    return (key,) if key.kind is Kind.SERVICE else ()
 
 
 def _owner(piece: EndpointSlice) -> ObjectKey:
     return ObjectKey(Kind.SERVICE, piece.metadata.namespace, piece.service_name)
 
 
+def _addresses(piece: EndpointSlice) -> tuple[object, ...]:
+    """The endpoints controller stamps each write into an annotation, which means nothing to traffic."""
+    return (piece.service_name, piece.address_type, piece.endpoints, piece.ports)
+
+
 def _essence(built: Struct) -> Struct:
     """The object without what changes all the time and means nothing to traffic."""
     meta = msgspec.structs.replace(built.metadata, resource_version="", generation=0)
     plain = msgspec.structs.replace(built, metadata=meta)
-    return msgspec.structs.replace(plain, status=IngressStatus()) if isinstance(plain, Ingress) else plain
+    if isinstance(plain, Ingress):
+        return msgspec.structs.replace(plain, status=IngressStatus())
+    if isinstance(plain, Service):
+        return msgspec.structs.replace(plain, status=ServiceStatus())
+    return plain
