@@ -142,32 +142,37 @@ CLOSING = frozenset(
 
 UNSUPPORTED = frozenset(
     """
-    add-headers allow-backend-server-header allow-cross-namespace-resources allow-snippet-annotations
-    annotation-value-word-blocklist annotations-risk-level app-root access-log-params http-access-log-path
-    stream-access-log-path enable-auth-access-log disable-http-access-log disable-stream-access-log
-    error-log-path log-format-stream skip-access-log-urls enable-syslog syslog-host syslog-port
-    debug-connections proxy-set-headers hide-headers default-type forwarded-host-header
-    forwarded-for-proxy-protocol-header proxy-protocol-header-timeout ssl-ecdh-curve ssl-dh-param ssl-early-data
-    ssl-session-ticket-key enable-ocsp proxy-ssl-location-only relative-redirects proxy-busy-buffers-size
-    proxy-max-temp-file-size proxy-http-version proxy-cookie-domain proxy-cookie-path proxy-redirect-from
-    proxy-redirect-to service-upstream load-balance limit-rate limit-rate-after custom-http-errors
-    disable-proxy-intercept-errors upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size
-    grpc-buffer-size-kb upstream-keepalive-time http2-max-field-size http2-max-header-size http2-max-requests
-    gzip-types gzip-disable enable-brotli brotli-level brotli-min-length brotli-types limit-req-status-code
-    limit-conn-status-code limit-conn-zone-variable nginx-status-ipv4-whitelist nginx-status-ipv6-whitelist
-    global-auth-method global-auth-signin global-auth-signin-redirect-param global-auth-response-headers
-    global-auth-request-redirect global-auth-cache-key global-auth-cache-duration global-auth-always-set-cookie
-    global-auth-snippet no-auth-locations worker-cpu-affinity enable-serial-reloads max-worker-open-files
-    reuse-port enable-aio-write bind-address disable-ipv6-dns server-name-hash-max-size
-    server-name-hash-bucket-size map-hash-bucket-size proxy-headers-hash-max-size proxy-headers-hash-bucket-size
-    variables-hash-bucket-size variables-hash-max-size lua-shared-dicts proxy-stream-timeout
-    proxy-stream-next-upstream proxy-stream-next-upstream-timeout proxy-stream-next-upstream-tries
-    proxy-stream-responses main-snippet http-snippet server-snippet location-snippet stream-snippet
-    enable-modsecurity enable-owasp-modsecurity-crs modsecurity-snippet use-geoip2 geoip2-autoreload-in-minutes
-    use-geoip enable-opentelemetry opentelemetry-config opentelemetry-operation-name
-    opentelemetry-trust-incoming-span otlp-collector-host otlp-collector-port otel-service-name otel-sampler
-    otel-sampler-ratio otel-sampler-parent-based otel-max-queuesize otel-schedule-delay-millis
-    global-allowed-response-headers
+    access-log-params add-headers allow-backend-server-header allow-cross-namespace-resources
+    allow-snippet-annotations annotation-value-word-blocklist annotations-risk-level app-root bind-address
+    brotli-level brotli-min-length brotli-types custom-http-errors datadog-collector-host debug-connections
+    default-type disable-http-access-log disable-ipv6-dns disable-proxy-intercept-errors disable-stream-access-log
+    enable-aio-write enable-auth-access-log enable-brotli enable-modsecurity enable-ocsp enable-opentelemetry
+    enable-opentracing enable-owasp-modsecurity-crs enable-serial-reloads enable-syslog error-log-path
+    forwarded-for-proxy-protocol-header forwarded-host-header geoip2-autoreload-in-minutes
+    global-allowed-response-headers global-auth-always-set-cookie global-auth-cache-duration global-auth-cache-key
+    global-auth-method global-auth-request-redirect global-auth-response-headers global-auth-signin
+    global-auth-signin-redirect-param global-auth-snippet global-rate-limit-memcached-connect-timeout
+    global-rate-limit-memcached-host global-rate-limit-memcached-max-idle-timeout
+    global-rate-limit-memcached-pool-size global-rate-limit-memcached-port global-rate-limit-status-code
+    grpc-buffer-size-kb gzip-disable gzip-types hide-headers http-access-log-path http-snippet http2-max-field-size
+    http2-max-header-size http2-max-requests jaeger-baggage-header jaeger-collector-host jaeger-collector-port
+    jaeger-debug-header jaeger-endpoint jaeger-propagation-format jaeger-sampler-host jaeger-sampler-param
+    jaeger-sampler-port jaeger-sampler-type jaeger-service-name jaeger-trace-context-header-name
+    jaeger-tracer-baggage-header-prefix limit-conn-status-code limit-conn-zone-variable limit-rate limit-rate-after
+    limit-req-status-code load-balance location-snippet log-format-stream lua-shared-dicts main-snippet
+    map-hash-bucket-size max-worker-open-files modsecurity-snippet nginx-status-ipv4-whitelist
+    nginx-status-ipv6-whitelist no-auth-locations opentelemetry-config opentelemetry-operation-name
+    opentelemetry-trust-incoming-span otel-max-export-batch-size otel-max-queuesize otel-sampler
+    otel-sampler-parent-based otel-sampler-ratio otel-schedule-delay-millis otel-service-name otlp-collector-host
+    otlp-collector-port proxy-busy-buffers-size proxy-cookie-domain proxy-cookie-path proxy-headers-hash-bucket-size
+    proxy-headers-hash-max-size proxy-http-version proxy-max-temp-file-size proxy-protocol-header-timeout
+    proxy-redirect-from proxy-redirect-to proxy-set-headers proxy-ssl-location-only proxy-stream-next-upstream
+    proxy-stream-next-upstream-timeout proxy-stream-next-upstream-tries proxy-stream-responses proxy-stream-timeout
+    relative-redirects reuse-port server-name-hash-bucket-size server-name-hash-max-size server-snippet
+    service-upstream skip-access-log-urls ssl-dh-param ssl-early-data ssl-ecdh-curve ssl-session-ticket-key
+    stream-access-log-path stream-snippet syslog-host syslog-port upstream-hash-by upstream-hash-by-subset
+    upstream-hash-by-subset-size upstream-keepalive-time use-geoip use-geoip2 variables-hash-bucket-size
+    variables-hash-max-size worker-cpu-affinity zipkin-collector-host
     """.split()
 )
 """Known keys without effect in this version."""
