@@ -18,6 +18,10 @@ from controller.model.secretbytes import SecretBytes
 
 _WRITING = ".writing"
 
+FSYNC_LIMIT = 100
+"""More new files than this (the first build of a big cluster) are left to the kernel: what a power failure loses is
+written anew at the next start, since contents are compared."""
+
 
 class CertificateFiles:
     """Owns one directory. `owner` is the workers' user; it matters only where we are root."""
@@ -33,7 +37,8 @@ class CertificateFiles:
         Raises OSError where the disk fails, `ValueError` for a name that is not a plain file name.
         """
         self._prepare()
-        return tuple(name for name, content in files.items() if self._replace(name, _reveal(content)))
+        sync = len(files.keys() - self._digests.keys()) <= FSYNC_LIMIT
+        return tuple(name for name, content in files.items() if self._replace(name, _reveal(content), sync=sync))
 
     def keep_only(self, names: Collection[str]) -> None:
         """Remove every other file."""
@@ -42,7 +47,7 @@ class CertificateFiles:
                 path.unlink()
                 self._digests.pop(path.name, None)
 
-    def _replace(self, name: str, content: bytes) -> bool:
+    def _replace(self, name: str, content: bytes, *, sync: bool) -> bool:
         if not name or "/" in name or name.startswith(".") or name.endswith(_WRITING):
             raise ValueError(f"not a name of a certificate file: {name!r}")
         digest = hashlib.sha256(content).digest()
@@ -51,10 +56,10 @@ class CertificateFiles:
         self._digests[name] = digest
         if known == digest:
             return False
-        self._write(path, content)
+        self._write(path, content, sync=sync)
         return True
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write(self, path: Path, content: bytes, *, sync: bool) -> None:
         fresh = path.with_name(path.name + _WRITING)
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -62,7 +67,8 @@ class CertificateFiles:
             self._give(descriptor)
             file.write(content)
             file.flush()
-            os.fsync(descriptor)
+            if sync:
+                os.fsync(descriptor)
         fresh.replace(path)
 
     def _prepare(self) -> None:

@@ -33,7 +33,8 @@ NOTHING = Change()
 DISPENSABLE = frozenset({Kind.INGRESS_CLASS, Kind.SECRET, Kind.NODE, Kind.POD})
 """Kinds without which a configuration can be right: classes by annotation, Secrets by name.
 
-One made without Ingresses, Services, endpoints or settings would take down what is served: rather wait for the right."""
+One made without Ingresses, Services, endpoints or settings would take down what is served: rather wait for the
+right."""
 
 
 @dataclass(slots=True)

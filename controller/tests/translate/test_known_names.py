@@ -1,4 +1,4 @@
-"""Every annotation and ConfigMap key of ingress-nginx has a verdict, compared with the catalogue where it is at hand."""
+"""Every annotation and ConfigMap key of ingress-nginx has a verdict. Compared with the catalogue, if it is there."""
 
 from __future__ import annotations
 
