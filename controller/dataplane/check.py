@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from controller.dataplane.result import Refusal
@@ -15,6 +17,7 @@ from controller.model.errors import NginxRefused
 
 _ERROR = re.compile(r"\[(?:emerg|alert|crit)\] (?:\d+#\d+: )?(.*)")
 _PLACE = re.compile(r"^(.*) in (/.+?):(\d+)$")
+_ALL_SERVERS = "include servers/*.conf;"
 _QUOTED_PATH = re.compile(r'"(/[^"]+)"')
 
 
@@ -37,13 +40,29 @@ def read_refusal(stderr: str, generation: Path) -> Refusal:
     return Refusal(message, named_path=named.group(1) if named else "")
 
 
-async def check(binary: str, prefix: str, generation: Path, deadline: float = 60.0) -> Refusal | None:
-    """Test `generation`/nginx.conf; None when nginx takes it. `deadline` in seconds.
+@contextmanager
+def some_servers_only(generation: Path, servers: Sequence[str]) -> Iterator[str]:
+    """An entry file beside nginx.conf that includes these servers and no others, for as long as it is needed."""
+    text = (generation / "nginx.conf").read_text()
+    if _ALL_SERVERS not in text:
+        raise NginxRefused(f"nginx.conf has no line {_ALL_SERVERS!r}")
+    entry = generation / "some-servers.conf"
+    entry.write_text(text.replace(_ALL_SERVERS, "".join(f'include "{path}";\n' for path in servers)))
+    try:
+        yield entry.name
+    finally:
+        entry.unlink()
+
+
+async def check(
+    binary: str, prefix: str, generation: Path, deadline: float = 60.0, entry: str = "nginx.conf"
+) -> Refusal | None:
+    """Test the file `entry` of a generation; None when nginx takes it. `deadline` in seconds.
 
     Standard output is inherited, since the configuration may name /dev/stdout. Raises `NginxRefused` when nginx cannot
     be run or does not come to an end.
     """
-    argv = (binary, "-p", prefix, "-e", "stderr", "-q", "-t", "-c", str(generation / "nginx.conf"))
+    argv = (binary, "-p", prefix, "-e", "stderr", "-q", "-t", "-c", str(generation / entry))
     try:
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from controller.dataplane import machine
 from controller.dataplane.certificates import CertificateFiles
-from controller.dataplane.check import check
+from controller.dataplane.check import check, some_servers_only
 from controller.dataplane.generation import Generation, GenerationStore
 from controller.dataplane.machine import (
     Answer,
@@ -192,11 +192,8 @@ class DataPlane:
             match command:
                 case machine.Write(number, fragments):
                     await asyncio.to_thread(self._store.write, number, fragments)
-                case machine.Test(number):
-                    refusal = await check(
-                        self._layout.nginx.path, self._layout.state_dir, self._store.directory(number)
-                    )
-                    return Refused(refusal) if refusal else Done()
+                case machine.Test(number, servers):
+                    return await self._test(number, servers)
                 case machine.Switch(number):
                     await self._wait_for_turn(number)
                     await asyncio.to_thread(self._store.publish, number)
@@ -216,6 +213,15 @@ class DataPlane:
         except (OSError, NginxRefused, ProbeTimeout) as fault:
             return Failed(str(fault))
         return Done()
+
+    async def _test(self, number: int, servers: tuple[str, ...]) -> Answer:
+        layout, directory = self._layout, self._store.directory(number)
+        if not servers:
+            refusal = await check(layout.nginx.path, layout.state_dir, directory)
+        else:
+            with some_servers_only(directory, servers) as entry:
+                refusal = await check(layout.nginx.path, layout.state_dir, directory, entry=entry)
+        return Refused(refusal) if refusal else Done()
 
     async def _wait_for_turn(self, number: int) -> None:
         """The way back to the last good generation is never delayed."""

@@ -30,6 +30,9 @@ from controller.dataplane.result import ApplyResult, Outcome, Quarantine, Refusa
 from controller.model.fragments import Fragment, FragmentSet
 
 MAX_TESTS = 100
+SERVERS = "servers/"
+QUICK_AT_MOST = 100
+"""Changed servers with which the short test is still short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,13 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """Run `nginx -t` on `number`. Answered by `Refused` where nginx finds an error."""
+    """Run `nginx -t` on `number`. Answered by `Refused` where nginx finds an error.
+
+    `servers`: test with these server files alone; all others are in force already, and no server depends on another.
+    """
 
     number: int
+    servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,8 @@ class Served:
     """What runs, and what was learnt on the way there. `number` is 0 when nothing proved does.
 
     `wanted` is the digest of the FragmentSet that led here; `fragments` are the texts in force, which differ from it
-    where something is quarantined. `answers` is False after a way back that could not be proved either.
+    where something is quarantined. `answers` is False after a way back that could not be proved either; `surprised`
+    is True after a configuration that passed its test and did not come up.
     """
 
     number: int = 0
@@ -125,6 +133,7 @@ class Served:
     refused: Mapping[str, RefusedText] = field(default_factory=dict)
     quarantined: tuple[Quarantine, ...] = ()
     answers: bool = True
+    surprised: bool = False
 
     @property
     def proved(self) -> bool:
@@ -147,7 +156,7 @@ def apply_steps(
         return ApplyResult(served.number, Outcome.UNCHANGED, served.quarantined), served
     trial = Trial(wanted, served.fragments, served.refused)
     try:
-        accepted = yield from _settle(trial, number, max_tests)
+        accepted = yield from _settle(trial, number, max_tests, quick=_changed_servers(served, wanted))
     except _GiveUp as why:
         yield Discard(number)
         return _refused(served, trial, str(why))
@@ -160,7 +169,8 @@ def apply_steps(
     if fault:
         worse = yield from _retreat(served.number)
         yield Discard(number)
-        return _refused(replace(served, answers=not worse), trial, "; ".join(filter(None, (fault, worse))))
+        before = replace(served, answers=not worse, surprised=True)
+        return _refused(before, trial, "; ".join(filter(None, (fault, worse))))
     kept = yield Keep(number, accepted.digest)
     outcome = Outcome.DEGRADED if after.quarantined else Outcome.APPLIED
     note = f"not recorded as last good: {kept.message}" if isinstance(kept, Failed) else ""
@@ -193,12 +203,26 @@ def resume_steps(number: int, answering: int, adopted: bool) -> Steps[str]:
 # -- testing
 
 
-def _settle(trial: Trial, number: int, tests_left: int) -> Steps[FragmentSet]:
-    """Test and replace until nginx accepts. Raises `_GiveUp`."""
+def _changed_servers(served: Served, wanted: FragmentSet) -> tuple[str, ...]:
+    """The servers to test where that is enough: few of them changed, and everything in force is as it was meant.
+
+    Otherwise nothing, and all is tested: after a change of `nginx.conf`, beside a quarantined fragment (which may need
+    what is gone now), and after a test that told us too little.
+    """
+    if not served.proved or served.refused or served.quarantined or served.surprised:
+        return ()
+    changed = wanted.changed_since(FragmentSet.of(served.fragments.values()))
+    servers = tuple(p for p in changed if p.startswith(SERVERS) and p in wanted.fragments)
+    return servers if "nginx.conf" not in changed and len(servers) <= QUICK_AT_MOST else ()
+
+
+def _settle(trial: Trial, number: int, tests_left: int, quick: tuple[str, ...] = ()) -> Steps[FragmentSet]:
+    """Test and replace until nginx accepts; the first test is with the servers in `quick` alone. Raises `_GiveUp`."""
     budget = _Budget(tests_left)
     while True:
         fragments = trial.fragments()
-        refusal = yield from _test(fragments, number, budget)
+        refusal = yield from _test(fragments, number, budget, quick)
+        quick = ()
         if refusal is None:
             return fragments
         blamed = trial.blamed(refusal)
@@ -236,11 +260,11 @@ class _Budget:
     tests: int
 
 
-def _test(fragments: FragmentSet, number: int, budget: _Budget) -> Steps[Refusal | None]:
+def _test(fragments: FragmentSet, number: int, budget: _Budget, servers: tuple[str, ...] = ()) -> Steps[Refusal | None]:
     if budget.tests == 0:
         raise _GiveUp("nginx refused the configuration too many times; the rest is tried with the next change")
     budget.tests -= 1
-    for command in (Write(number, fragments), Test(number)):
+    for command in (Write(number, fragments), Test(number, servers)):
         answer = yield command
         if isinstance(answer, Failed):
             raise _GiveUp(answer.message)

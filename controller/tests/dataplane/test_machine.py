@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 
 from controller.dataplane import machine
-from controller.dataplane.machine import Answer, Command, Done, Failed, Refused, Served, apply_steps, resume_steps
+from controller.dataplane.machine import Answer, Command, Done, Failed, Refused, Served, Test, apply_steps, resume_steps
 from controller.dataplane.result import ApplyResult, Outcome, Refusal, Stand
 from controller.model.fragments import Fragment, FragmentSet
 
@@ -109,7 +110,7 @@ def test_a_step_that_fails_leaves_the_last_good_generation(served: Served, fails
         return
     assert (result.outcome, result.generation, result.reload_reason) == (Outcome.REFUSED, 1, "")
     assert f"{fails} failed" in result.message
-    assert after == served
+    assert replace(after, surprised=False) == served
     assert apply(after, WANTED)[0].outcome == Outcome.APPLIED
 
 
@@ -318,3 +319,22 @@ def test_a_last_good_generation_that_this_nginx_refuses_is_not_started() -> None
         lambda c: Refused(Refusal("unknown directive", "nginx.conf", 4)) if isinstance(c, machine.Test) else None,
     )
     assert (names(commands), got) == ("Test", "unknown directive in nginx.conf:4")
+
+
+def test_one_changed_server_is_tested_without_the_others(served: Served) -> None:
+    tested: list[tuple[str, ...]] = []
+    steps = apply_steps(served, WANTED, 2, "routes")
+    command = next(steps)
+    while type(command).__name__ != "Switch":
+        if isinstance(command, Test):
+            tested.append(command.servers)
+        command = steps.send(Done())
+    changed = {path for path, f in WANTED.fragments.items() if served.fragments.get(path) != f}
+    assert [set(servers) for servers in tested] == [{path for path in changed if path.startswith("servers/")}]
+
+
+@pytest.mark.parametrize("doubt", [{"surprised": True}, {"quarantined": (object(),)}, {"answers": False}], ids=str)
+def test_all_is_tested_where_there_is_doubt(served: Served, doubt: dict[str, object]) -> None:
+    steps = apply_steps(replace(served, **doubt), WANTED, 2, "routes")  # type: ignore[arg-type]
+    next(steps)
+    assert steps.send(Done()) == Test(2)
