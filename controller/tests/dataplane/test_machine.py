@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from controller.dataplane import machine
-from controller.dataplane.machine import Answer, Command, Done, Failed, Refused, Served, Test, apply_steps, resume_steps
+from controller.dataplane.machine import Answer, Command, Done, Failed, Refused, Served, apply_steps, resume_steps
 from controller.dataplane.result import ApplyResult, Outcome, Refusal, Stand
 from controller.model.fragments import Fragment, FragmentSet
 
@@ -326,7 +326,7 @@ def test_one_changed_server_is_tested_without_the_others(served: Served) -> None
     steps = apply_steps(served, WANTED, 2, "routes")
     command = next(steps)
     while type(command).__name__ != "Switch":
-        if isinstance(command, Test):
+        if isinstance(command, machine.Test):
             tested.append(command.servers)
         command = steps.send(Done())
     changed = {path for path, f in WANTED.fragments.items() if served.fragments.get(path) != f}
@@ -337,4 +337,4 @@ def test_one_changed_server_is_tested_without_the_others(served: Served) -> None
 def test_all_is_tested_where_there_is_doubt(served: Served, doubt: dict[str, object]) -> None:
     steps = apply_steps(replace(served, **doubt), WANTED, 2, "routes")  # type: ignore[arg-type]
     next(steps)
-    assert steps.send(Done()) == Test(2)
+    assert steps.send(Done()) == machine.Test(2)
