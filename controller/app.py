@@ -74,6 +74,7 @@ async def serve(settings: Settings) -> int:
     workers = worker_user(*map(str, directories))
     if workers.directive.startswith("root"):
         logger.warning("workers run as root", extra={"reason": workers.reason})
+    outside = await outside_of(settings)
     saved = SavedPorts.load(settings.state_dir)
     sentinel = sentinel_port_of(settings, saved)
     endpoints = EndpointService(
@@ -93,7 +94,6 @@ async def serve(settings: Settings) -> int:
         resolvers=endpoints.addresses,
         sentinel=sentinel,
     )
-    outside = outside_of(settings)
     _say_hello(settings, layout, outside)
     return await App(settings, layout, outside, endpoints).run()
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import resource
+import secrets
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ from controller.settings import Settings
 
 SOCKET_PATH_LIMIT = 107
 """Bytes of a unix socket's path on Linux (`sun_path`, unix(7))."""
+
+LOWEST, HIGHEST = 20_000, 29_999
+"""Below NodePorts (30000-32767) and the usual `ip_local_port_range` (32768-60999)."""
 
 _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
@@ -146,13 +150,13 @@ def _nginx_runs(state: Path) -> bool:
 
 
 def _free_port(wanted: int, *, may_be_nginx: bool) -> int:
-    """The port of the last run where it is free, or taken by the nginx that we left running."""
+    """The port of the last run where it is free, or taken by the nginx that we left running; else one below the range
+    from which the kernel takes ports for connections, so that it is still free when nginx binds it."""
     if wanted and may_be_nginx:
         return wanted
-    for port in (wanted, 0):
+    for port in filter(None, (wanted, *(LOWEST + secrets.randbelow(HIGHEST - LOWEST) for _ in range(50)))):
         with suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
-            found: int = probe.getsockname()[1]
-            return found
-    raise UsageError("no free port on 127.0.0.1")
+            return port
+    raise UsageError(f"no free port on 127.0.0.1 between {LOWEST} and {HIGHEST}")

@@ -77,10 +77,13 @@ class ManifestsOutside:
         pass
 
 
-def outside_of(settings: Settings) -> Outside:
-    """The world that the flags name. The Kubernetes client is loaded only where it is needed."""
+async def outside_of(settings: Settings) -> Outside:
+    """The world that the flags name. The Kubernetes client is loaded only where it is needed.
+
+    Raises `UsageError` where there is no usable way to a cluster.
+    """
     if settings.manifests is not None:
         return ManifestsOutside(settings)
     from controller.cluster import ClusterOutside
 
-    return ClusterOutside(settings)
+    return await ClusterOutside.open(settings)

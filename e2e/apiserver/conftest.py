@@ -43,6 +43,8 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     account = "serviceaccount/default"
     control_plane.kubectl("wait", "--for=create", account, f"--namespace={name}", "--timeout=30s")
     yield name
+    # Now, and not some seconds into the next test, which may count reloads.
+    control_plane.kubectl("delete", "ingress", "--all", f"--namespace={name}")
     control_plane.kubectl("delete", "namespace", name, "--wait=false")
 
 
