@@ -72,10 +72,8 @@ def decode_object(kind: Kind, raw: bytes | msgspec.Raw) -> Decoded:
         if kind is Kind.SECRET:
             return _checked(kind, _secret(msgspec.json.decode(raw, type=_RawSecret)))
         return _checked(kind, msgspec.json.decode(raw, type=TYPES[kind]))
-    except (msgspec.ValidationError, ValueError):
+    except ValueError:  # msgspec's errors are such
         return _decode_again(kind, raw)
-    except msgspec.DecodeError as error:
-        return _rejected(ObjectKey(kind, "", NAMELESS), str(error))
 
 
 def decode_document(kind: Kind, document: Mapping[str, Any]) -> Decoded:
@@ -115,7 +113,10 @@ def unreadable(key: ObjectKey, message: str, field: str = "") -> Diagnostic:
 
 def _decode_again(kind: Kind, raw: bytes | msgspec.Raw) -> Decoded:
     """The slow way, for nulls that the structs do not expect and to say whose the faulty object is."""
-    plain = msgspec.json.decode(raw)
+    try:
+        plain = msgspec.json.decode(raw)
+    except (ValueError, RecursionError) as error:
+        return _rejected(ObjectKey(kind, "", NAMELESS), str(error))
     if not isinstance(plain, dict):
         return _rejected(ObjectKey(kind, "", NAMELESS), "Expected `object`")
     return _convert(kind, without_nulls(plain))
@@ -126,7 +127,7 @@ def _convert(kind: Kind, cleaned: dict[str, Any]) -> Decoded:
         if kind is Kind.SECRET:
             return _checked(kind, _secret(msgspec.convert(cleaned, _RawSecret)))
         return _checked(kind, msgspec.convert(cleaned, TYPES[kind]))
-    except (msgspec.ValidationError, ValueError) as error:
+    except ValueError as error:  # msgspec's errors are such
         return _rejected(_loose_key(kind, cleaned), str(error), _loose_version(cleaned))
 
 

@@ -5,6 +5,8 @@ https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from controller.k8s.meta import Wire
@@ -43,5 +45,7 @@ def decode_lease(body: bytes) -> Lease:
     return msgspec.json.decode(body, type=Lease)
 
 
-def encode_lease(lease: Lease) -> bytes:
-    return msgspec.json.encode(_Document(lease.metadata, lease.spec))
+def document_of(lease: Lease) -> dict[str, Any]:
+    """What to send to create or replace it."""
+    document: dict[str, Any] = msgspec.to_builtins(_Document(lease.metadata, lease.spec))
+    return document

@@ -6,7 +6,11 @@ HeadraceError
 ├── NginxRefused          `nginx -t` failed for a reason that no fragment can be blamed for
 ├── ProbeTimeout          the new generation did not answer in time after a reload
 ├── ApiUnavailable        the API server cannot be reached, or answers 5xx
-└── ApiForbidden          the API server refuses us this resource
+│   └── ApiUnreachable    not even a connection: it costs nobody anything to try again soon
+├── ApiForbidden          the API server refuses us this resource
+├── ApiConflict           somebody else wrote first, or the object exists already (409)
+├── ApiRefused            the API server does not take what we wrote (400, 404, 422)
+└── ResourceExpired       the version that a list or watch should go on from is gone (410)
 """
 
 from __future__ import annotations
@@ -40,5 +44,25 @@ class ApiUnavailable(HeadraceError):
         self.retry_after = retry_after
 
 
+class ApiUnreachable(ApiUnavailable):
+    """No connection can be made, as while the API server is being replaced."""
+
+
 class ApiForbidden(HeadraceError):
     """RBAC refuses this request."""
+
+
+class ApiConflict(HeadraceError):
+    """Somebody else wrote first, or the object exists already (409)."""
+
+
+class ApiRefused(HeadraceError):
+    """The API server does not take what we wrote; to try the same again is useless."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ResourceExpired(HeadraceError):
+    """The version that a list or watch should go on from is gone (410): list anew."""

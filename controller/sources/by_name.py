@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controller.model.refs import ObjectKey
-from controller.sources.base import Emit
-from controller.sources.reflector import Api, Clock, Reflector, WatchStats
+from controller.sources.base import Api, Emit
+from controller.sources.reflector import Clock, Reflector, WatchStats
 from controller.sources.scope import Scope
 from controller.state.events import Deleted, Event, Synced, Unreadable
 
@@ -45,8 +45,18 @@ class ByName:
     def stats(self) -> tuple[WatchStats, ...]:
         return tuple(follower.reflector.stats for follower in self._followed.values())
 
+    def has(self, key: ObjectKey) -> bool:
+        """Whether the object exists, as far as a watch of its own knows."""
+        follower = self._followed.get(key)
+        return follower is not None and key in follower.reflector.keys
+
+    def look_again(self, key: ObjectKey) -> None:
+        """Another watch has brought or lost the object."""
+        if key in self._wanted:
+            self._news.set()
+
     def want(self, keys: frozenset[ObjectKey]) -> None:
-        """From now on these. To be called again when another watch has lost one."""
+        """From now on these."""
         self._wanted = keys
         self._settled.clear()
         self._news.set()
@@ -77,7 +87,7 @@ class ByName:
         def emit(event: Event) -> None:
             if isinstance(event, Synced | Unreadable):
                 looked.set()
-            else:
+            elif not (isinstance(event, Deleted) and self._is_brought(key)):
                 self._emit(event)
 
         task = group.create_task(reflector.run(emit), name=f"watch {key}")

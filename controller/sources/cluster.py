@@ -15,11 +15,11 @@ from controller.k8s.ingress import Ingress
 from controller.model.errors import ApiForbidden, ApiUnavailable, ResourceExpired
 from controller.model.options import Options
 from controller.model.refs import Kind, ObjectKey
-from controller.sources.base import Emit
+from controller.sources.base import EVERYTHING, Api, Emit
 from controller.sources.by_name import ByName
-from controller.sources.reflector import EVERYTHING, Api, Clock, Reflector, WatchStats, list_pages
+from controller.sources.reflector import Clock, Reflector, WatchStats, list_pages
 from controller.sources.scope import Scope
-from controller.state.events import Applied, Event, Rejected, Synced, Unreadable
+from controller.state.events import Applied, Deleted, Event, Rejected, Synced, Unreadable
 from controller.state.store import DISPENSABLE
 
 logger = logging.getLogger(__name__)
@@ -74,6 +74,8 @@ class ClusterSource:
         self._always = frozenset(filter(None, [options.default_ssl_certificate]))
         self._by_name = ByName(api, self._tell, self._is_brought, clock=clock)
         self._unfinished = {reflector.scope for reflector in self._reflectors}
+        # Only the first scope of a kind decides whether we may read it: the others are single objects named by flags.
+        self._main = frozenset({r.scope.kind: r.scope for r in reversed(self._reflectors)}.values())
         self._named: set[ObjectKey] = set()
         self._forbidden: set[Kind] = set()
         self._ingresses_and_secrets = asyncio.Event()
@@ -105,14 +107,21 @@ class ClusterSource:
     def _sort(self, scope: Scope, event: Event) -> None:
         match event:
             case Synced(kind):
-                self._forbidden.discard(kind)
+                if scope in self._main:
+                    self._forbidden.discard(kind)
                 self._end(scope)
             case Unreadable(kind):
-                self._forbidden.add(kind)
+                if scope in self._main:
+                    self._forbidden.add(kind)
                 self._end(scope)
             case Applied(_, Ingress() as ingress) if scope in self._unfinished:
                 self._named |= secrets_named_by(ingress)
                 self._tell(event)
+            case Applied(key) | Deleted(key) if key.kind is Kind.SECRET:
+                # A Secret made anew with another type goes here and comes by name, in whatever order we hear of it.
+                if not (isinstance(event, Deleted) and self._by_name.has(key)):
+                    self._tell(event)
+                self._by_name.look_again(key)
             case _:
                 self._tell(event)
 

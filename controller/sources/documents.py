@@ -14,7 +14,7 @@ import yaml
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
-VALUES_AT_MOST = 5_000_000
+VALUES_AT_MOST = 1_000_000
 """Values in one document with aliases; ten nested ones in a kilobyte can be billions."""
 
 

@@ -13,24 +13,32 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, KeysView
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from controller.k8s.codec import Decoded
 from controller.k8s.pages import Line, NotKubernetes, Page, Verb, decode_line, decode_page
-from controller.model.errors import ApiConflict, ApiForbidden, ApiRefused, ApiUnavailable, ResourceExpired
+from controller.model.errors import (
+    ApiConflict,
+    ApiForbidden,
+    ApiRefused,
+    ApiUnavailable,
+    ApiUnreachable,
+    HeadraceError,
+    ResourceExpired,
+)
 from controller.model.refs import Kind, ObjectKey
-from controller.sources.base import Emit
+from controller.sources.base import EVERYTHING, PAGE, Api, Emit
 from controller.sources.scope import Scope
 from controller.state.events import Applied, Deleted, Rejected, Synced, Unreadable
 
 logger = logging.getLogger(__name__)
 
-PAGE = 500
-EVERYTHING = 0
 BACKOFF_FIRST = 0.5
 BACKOFF_MOST = 30.0
+BACKOFF_UNREACHABLE = 5.0
+"""A connection that is refused is no load for the server, and changes shall arrive soon after an outage."""
+
 RETRY_AFTER_MOST = 300.0
 WATCH_SECONDS = (240, 290)
 FORBIDDEN_SECONDS = (30.0, 60.0)
@@ -39,14 +47,6 @@ FORBIDDEN_TRIES = 4
 
 TOO_SHORT = 1.0
 """Seconds below which a watch that ended counts as failed."""
-
-
-class Api(Protocol):
-    """What a reflector needs of the transport."""
-
-    async def list_page(self, scope: Scope, more: str = "", limit: int = PAGE) -> bytes: ...
-
-    def watch(self, scope: Scope, version: str, seconds: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,13 @@ async def list_pages(api: Api, scope: Scope, limit: int = PAGE) -> AsyncIterator
             return
 
 
-def backoff(failures: int, uniform: Callable[[float, float], float], retry_after: float | None = None) -> float:
+def backoff(failures: int, uniform: Callable[[float, float], float], error: Exception | None = None) -> float:
     """Seconds to wait after so many failures in a row (at least 1): doubling, jittered, or what the server asks."""
-    delay = min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(failures - 1, 10))
-    jittered = min(BACKOFF_MOST, max(BACKOFF_FIRST, delay * uniform(0.7, 1.3)))
-    return max(jittered, min(retry_after or 0.0, RETRY_AFTER_MOST))
+    most = BACKOFF_UNREACHABLE if isinstance(error, ApiUnreachable) else BACKOFF_MOST
+    delay = min(most, BACKOFF_FIRST * 2.0 ** min(failures - 1, 10))
+    jittered = min(most, max(BACKOFF_FIRST, delay * uniform(0.7, 1.3)))
+    asked = error.retry_after if isinstance(error, ApiUnavailable) else None
+    return max(jittered, min(asked or 0.0, RETRY_AFTER_MOST))
 
 
 class Reflector:
@@ -98,9 +100,9 @@ class Reflector:
         self._poll = poll
         self._known: dict[ObjectKey, str] = {}
         self._version = ""
-        self._synced = self._told_forbidden = False
+        self._synced = self._told_forbidden = self._expired = self._unreachable = False
         self._failures = self._relists = self._rejects = 0
-        self._connected = False
+        self._connected = self._expired = False
         self._last_event: float | None = None
 
     @property
@@ -121,19 +123,11 @@ class Reflector:
                 if not self._version:
                     await self._list(emit)
                 await self._follow(emit)
-            except ResourceExpired:
-                self._version = ""
-                logger.info("watch expired, listing anew", extra={"scope": str(self.scope)})
-                if self._failures:
-                    await self._pause("expired again", None)
-                self._failures += 1
-            except ApiForbidden as error:
-                await self._be_forbidden(emit, error)
-            except ApiUnavailable as error:
-                await self._pause(str(error), error.retry_after)
-            except (ApiRefused, ApiConflict, NotKubernetes) as error:
-                self._version = ""
-                await self._pause(str(error), None)
+            except (ResourceExpired, ApiForbidden, ApiUnavailable, ApiRefused, ApiConflict, NotKubernetes) as error:
+                if self._unreachable and not isinstance(error, ApiUnreachable):
+                    self._failures = 0  # somebody answers again, so an outage has ended and its pauses with it
+                self._unreachable = isinstance(error, ApiUnreachable)
+                await self._recover(emit, error)
 
     # -- list
 
@@ -214,11 +208,27 @@ class Reflector:
 
     # -- faults
 
+    async def _recover(self, emit: Emit, error: HeadraceError | NotKubernetes) -> None:
+        match error:
+            case ResourceExpired():
+                self._version = ""
+                logger.info("watch expired, listing anew", extra={"scope": str(self.scope)})
+                if self._expired:
+                    await self._pause(error)
+                self._expired = True
+            case ApiForbidden():
+                await self._be_forbidden(emit, error)
+            case ApiUnavailable():
+                await self._pause(error)
+            case _:
+                self._version = ""
+                await self._pause(error)
+
     async def _be_forbidden(self, emit: Emit, error: ApiForbidden) -> None:
         """What was read before stays: a right that is taken away for a moment must not take traffic down."""
         self._version = ""
         if self._synced or self._failures + 1 < FORBIDDEN_TRIES:
-            await self._pause(str(error), None)
+            await self._pause(error)
             return
         self._failures += 1
         if not self._told_forbidden:
@@ -227,15 +237,16 @@ class Reflector:
             emit(Unreadable(self.scope.kind))
         await self._clock.sleep(self._clock.uniform(*FORBIDDEN_SECONDS))
 
-    async def _pause(self, error: str, retry_after: float | None) -> None:
+    async def _pause(self, error: HeadraceError | NotKubernetes) -> None:
         self._failures += 1
-        delay = backoff(self._failures, self._clock.uniform, retry_after)
+        delay = backoff(self._failures, self._clock.uniform, error)
         level = logging.WARNING if self._failures in (1, 5) else logging.DEBUG
-        fields = {"scope": str(self.scope), "error": error, "retry_seconds": round(delay, 1)}
+        fields = {"scope": str(self.scope), "error": str(error), "retry_seconds": round(delay, 1)}
         logger.log(level, "API server does not answer as it should", extra=fields)
         await self._clock.sleep(delay)
 
     def _succeed(self) -> None:
+        self._expired = False
         if self._failures > 1:
             logger.info("watch goes on", extra={"scope": str(self.scope), "failures": self._failures})
         self._failures = 0

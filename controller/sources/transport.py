@@ -17,8 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from controller.model.errors import ApiUnavailable, UsageError
+import yaml
+
+from controller.model.errors import ApiUnavailable, ApiUnreachable, UsageError
 from controller.sources.answers import fault_of, lines_of
+from controller.sources.base import PAGE
 from controller.sources.scope import Scope
 from controller.version import __version__
 
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAGE = 500
 CONNECT_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 30.0
 SILENCE = 120.0
@@ -182,7 +184,7 @@ class _Credentials:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 loader = await load_kube_config(path, client_configuration=self.configuration, persist_config=False)
-        except (ConfigException, TimeoutError, LookupError, TypeError, ValueError) as error:
+        except (ConfigException, yaml.YAMLError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(f"kubeconfig {path} cannot be used: {error}") from error
         user = loader._user or {}
         if "exec" in user and not (self.configuration.api_key or self.configuration.cert_file):
@@ -289,12 +291,14 @@ async def _ours(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 @contextmanager
 def _as_ours() -> Iterator[None]:
-    """What the client and the network raise, as `ApiUnavailable`."""
+    """What the client and the network raise, as `ApiUnavailable` or `ApiUnreachable`."""
     import aiohttp
     from kubernetes.aio.client.exceptions import OpenApiException
     from kubernetes.aio.config import ConfigException
 
     try:
         yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise ApiUnreachable(str(error) or type(error).__name__) from error
     except (aiohttp.ClientError, OpenApiException, ConfigException, OSError, ValueError) as error:
         raise ApiUnavailable(str(error) or type(error).__name__) from error

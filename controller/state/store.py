@@ -7,6 +7,7 @@ means nothing to traffic. An object that cannot be read keeps its last readable 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import msgspec
 
@@ -91,22 +92,22 @@ class Store:
         return tuple(self._objects[Kind.SERVICE])
 
     def ingresses(self) -> dict[ObjectKey, Ingress]:
-        return {k: v for k, v in self._objects[Kind.INGRESS].items() if isinstance(v, Ingress)}
+        return cast("dict[ObjectKey, Ingress]", dict(self._objects[Kind.INGRESS]))
 
     def slices_of(self, service: ObjectKey) -> tuple[EndpointSlice, ...]:
         """In the order of their names."""
         return tuple(piece for _, piece in sorted(self._slices.get(service, {}).items()))
 
     def snapshot(self) -> Snapshot:
-        """A frozen view; costs a copy of the dictionaries."""
+        """A frozen view; costs a copy of the dictionaries. The codec gives every key an object of its kind."""
         of = self._objects
         return Snapshot(
-            ingresses={k: v for k, v in of[Kind.INGRESS].items() if isinstance(v, Ingress)},
-            classes={k: v for k, v in of[Kind.INGRESS_CLASS].items() if isinstance(v, IngressClass)},
-            services={k: v for k, v in of[Kind.SERVICE].items() if isinstance(v, Service)},
-            secrets={k: v for k, v in of[Kind.SECRET].items() if isinstance(v, Secret)},
-            configmaps={k: v for k, v in of[Kind.CONFIG_MAP].items() if isinstance(v, ConfigMap)},
-            namespaces={k: v for k, v in of[Kind.NAMESPACE].items() if isinstance(v, Namespace)},
+            ingresses=self.ingresses(),
+            classes=cast("dict[ObjectKey, IngressClass]", dict(of[Kind.INGRESS_CLASS])),
+            services=cast("dict[ObjectKey, Service]", dict(of[Kind.SERVICE])),
+            secrets=cast("dict[ObjectKey, Secret]", dict(of[Kind.SECRET])),
+            configmaps=cast("dict[ObjectKey, ConfigMap]", dict(of[Kind.CONFIG_MAP])),
+            namespaces=cast("dict[ObjectKey, Namespace]", dict(of[Kind.NAMESPACE])),
             findings=dict(self._findings),
             unreadable=frozenset(self.unreadable),
         )
