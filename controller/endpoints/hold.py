@@ -1,16 +1,18 @@
-"""Hold, don't fail: when is a failed request worth another try? A decision machine without clock or I/O.
+"""Hold, don't fail: where should a failed request go next, and when? A decision machine without clock or I/O.
 
-nginx asks about a request that never reached a pod. Most such failures come from addresses that were withdrawn a
-moment ago: the request is held until nginx has been given the present ones, then tried afresh. What can be said of a
-name is its *content* (the set of places) and since when nginx has it:
+nginx asks about a request that no pod has received. Most such failures come from addresses that were withdrawn a
+moment ago, and the controller knows the present ones before nginx does. So the answer names an address:
 
-- first try, and the content is recent, or has a second pod: go; the failure came from old content or from one pod;
-- later tries with content that nginx just took: go after a short pause, the last one at the deadline (nginx may still
-  be applying it, or the new pod starting);
-- otherwise: wait for new content, and for nginx to take it, at most `deadline` seconds.
+- a place that the request has not tried: go there at once;
+- a place that it tried and that is young, so its process may be about to listen: there, after a short pause;
+- otherwise wait for news. At the end of the time one last attempt, wherever the Service has a pod.
 
-A backend that is plainly broken must not make everyone wait: once a hold ended without news, further failures of the
-same content give up at once until it changes or `broken_for` seconds passed. Empty content is never a reason to go.
+nginx is sent to an address rather than back to its upstream, because the workers of each configuration have a peer
+list of their own: those that a reload retired may never learn the news, once the one of them that asked is gone.
+
+A backend that is plainly broken must not make everyone wait: once a request had its time without news, further
+failures of the same content give up at once until it changes or `broken_for` seconds passed. A request that a pod did
+receive, and that nginx may send twice (GET), is held only for the news that the pod was withdrawn.
 """
 
 from __future__ import annotations
@@ -23,32 +25,36 @@ from typing import NamedTuple
 
 from controller.endpoints.table import PortKey, ServiceName
 
+Place = tuple[str, int]
+"""Address and port."""
+
 
 @dataclass(frozen=True, slots=True)
 class HoldLimits:
-    """Times in seconds. `settle`: what nginx gets to apply an answer. `recent`: how long a later failure may still
-    come from content before the present one; `stale`: the same for a first failure, which may be a slow connect.
+    """Times in seconds. `attempt`: what is left for the last attempt. `pause`: doubled with each round. `young`: how
+    long a place may need to listen. `withdrawal`: how long to wait for the news that a pod is gone that had received
+    the request.
 
-    `rounds` cannot be raised: nginx allows a request 10 internal redirections, a round takes three of them.
+    `rounds` cannot be raised: nginx allows a request 10 internal redirections, and a round takes two of them.
     """
 
-    deadline: float = 3.0
-    rounds: int = 3
+    rounds: int = 4
     per_service: int = 256
     total: int = 2048
-    settle: float = 0.010
+    attempt: float = 0.5
     pause: float = 0.1
-    recent: float = 1.5
-    stale: float = 60.0
+    young: float = 2.0
+    withdrawal: float = 0.5
     broken_for: float = 10.0
 
 
 class Reason(StrEnum):
-    """Why a hold ended. `FRESH` lets the request go, `LEFT` is a client that did not wait, the rest give up."""
+    """Why a hold ended. `FRESH` gets another try, `LEFT` is a client that did not wait, the rest give up."""
 
     FRESH = "fresh"
     LEFT = "left"
     DEADLINE = "deadline"
+    EMPTY = "empty"
     BROKEN = "broken"
     ROUNDS = "rounds"
     FULL = "full"
@@ -66,11 +72,15 @@ class HoldCounters:
 
 
 class Asked(NamedTuple):
-    """nginx asks about a request. `ticket` is the caller's, `round` how often this request was held before."""
+    """nginx asks about a request. `ticket` is the caller's, `round` how often this request was held before, `left`
+    the seconds that it may still take. `received`: a pod had it, and it may be sent again."""
 
     ticket: int
     key: PortKey
-    round: int
+    round: int = 0
+    tried: frozenset[Place] = frozenset()
+    left: float = 3.0
+    received: bool = False
 
 
 class Left(NamedTuple):
@@ -80,28 +90,16 @@ class Left(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """The content of a name is new; `ips` is empty where no pod is left."""
+    """The content of a name is new; `places` is empty where no pod is left."""
 
     key: PortKey
-    ips: tuple[str, ...]
+    places: tuple[Place, ...]
 
 
 class Removed(NamedTuple):
     """The Service is gone."""
 
     key: PortKey
-
-
-class Served(NamedTuple):
-    """nginx has been given the present content of that name."""
-
-    key: PortKey
-
-
-class Fetched(NamedTuple):
-    """nginx has been given the address behind a target name: whoever settles on it needs a moment more."""
-
-    ip: str
 
 
 class Elapsed(NamedTuple):
@@ -112,35 +110,37 @@ class Stopped(NamedTuple):
     """The controller ends: everyone gets the failure as it was."""
 
 
-Event = Asked | Left | Changed | Removed | Served | Fetched | Elapsed | Stopped
+Event = Asked | Left | Changed | Removed | Elapsed | Stopped
 
 
 class Decision(NamedTuple):
-    """The command: answer that ticket. Go where the reason is `FRESH`, else give up."""
+    """The command: answer that ticket. `place` is where to go, and is there only where the reason is `FRESH`."""
 
     ticket: int
     reason: Reason
+    place: Place | None = None
 
 
 @dataclass(slots=True)
 class _Held:
-    key: PortKey
+    asked: Asked
     since: float
-    deadline: float
-    go_at: float | None
+    until: float
+    pause_until: float | None
 
     @property
     def due(self) -> float:
-        return self.deadline if self.go_at is None else min(self.go_at, self.deadline)
+        return self.until if self.pause_until is None else min(self.pause_until, self.until)
 
 
 @dataclass(slots=True)
 class _Name:
-    ips: tuple[str, ...] = ()
+    """`places` with the time since when each is there. `broken_until` by whether pods received the request."""
+
+    places: dict[Place, float] = field(default_factory=dict)
     published: bool = False
     changed_at: float = float("-inf")
-    served_at: float | None = None
-    broken_until: float = float("-inf")
+    broken_until: dict[bool, float] = field(default_factory=dict)
     waiting: dict[int, _Held] = field(default_factory=dict)
 
 
@@ -157,7 +157,7 @@ class HoldMachine:
         self._tickets: dict[int, _Held] = {}
         self._services: Counter[ServiceName] = Counter()
         self._due: list[tuple[float, int]] = []
-        self._settling: dict[PortKey, float] = {}
+        self._turn = 0
 
     @property
     def next_due(self) -> float | None:
@@ -174,12 +174,8 @@ class HoldMachine:
         match event:
             case Asked():
                 return self._asked(event, now)
-            case Changed(key, ips):
-                self._changed(key, ips, now)
-            case Served(key):
-                self._served(key, now)
-            case Fetched(ip):
-                self._fetched(ip, now)
+            case Changed(key, places):
+                return self._changed(key, places, now)
             case Left(ticket):
                 self._end(ticket, Reason.LEFT, now)
             case Removed(key):
@@ -190,47 +186,81 @@ class HoldMachine:
                 return [self._end(ticket, Reason.STOPPED, now) for ticket in list(self._tickets)]
         return []
 
-    def _asked(self, event: Asked, now: float) -> list[Decision]:
+    # -- a request
+
+    def _asked(self, asked: Asked, now: float) -> list[Decision]:
         self.counters.asked += 1
-        name = self._names.get(event.key) or _Name()
-        refusal = self._refusal(event, name, now)
-        if refusal is not None:
-            self.counters.ended[refusal] += 1
-            return [Decision(event.ticket, refusal)]
-        held = _Held(event.key, now, now + self.limits.deadline, self._go_at(name, event.round, now))
-        self._names[event.key] = name
-        name.waiting[event.ticket] = self._tickets[event.ticket] = held
-        self._services[_service(event.key)] += 1
+        name = self._names.get(asked.key) or _Name()
+        decision = self._at_once(asked, name, now)
+        if decision is not None:
+            self.counters.ended[decision.reason] += 1
+            return [decision]
+        self._hold(asked, name, now)
+        return []
+
+    def _at_once(self, asked: Asked, name: _Name, now: float) -> Decision | None:
+        """The decision where there is nothing to wait for."""
+        if asked.round >= self.limits.rounds:
+            return Decision(asked.ticket, Reason.ROUNDS)
+        place = self._place_for(asked, name)
+        if place is not None:
+            return Decision(asked.ticket, Reason.FRESH, place)
+        if name.broken_until.get(asked.received, now) > now:
+            return Decision(asked.ticket, Reason.BROKEN)
+        if asked.left <= self.limits.attempt:
+            self._mark_broken(name, asked, now)
+            return Decision(asked.ticket, _given_up(name))
+        full = self._services[_service(asked.key)] >= self.limits.per_service
+        return Decision(asked.ticket, Reason.FULL) if full or len(self._tickets) >= self.limits.total else None
+
+    def _hold(self, asked: Asked, name: _Name, now: float) -> None:
+        wait = min(asked.left - self.limits.attempt, self.limits.withdrawal if asked.received else asked.left)
+        held = _Held(asked, now, now + wait, self._pause_until(asked, name, now))
+        self._names[asked.key] = name
+        name.waiting[asked.ticket] = self._tickets[asked.ticket] = held
+        self._services[_service(asked.key)] += 1
         self.counters.held_now += 1
-        return self._schedule(event.ticket, held, now)
+        heapq.heappush(self._due, (held.due, asked.ticket))
 
-    def _refusal(self, event: Asked, name: _Name, now: float) -> Reason | None:
-        if event.round >= self.limits.rounds:
-            return Reason.ROUNDS
-        if name.broken_until > now:
-            return Reason.BROKEN
-        full = self._services[_service(event.key)] >= self.limits.per_service
-        return Reason.FULL if full or len(self._tickets) >= self.limits.total else None
-
-    def _go_at(self, name: _Name, round_: int, now: float) -> float | None:
-        """When a request that fails now may try again with what nginx has; None where it has to wait for news."""
-        if not name.ips or name.served_at is None:
+    def _place_for(self, asked: Asked, name: _Name) -> Place | None:
+        """A place that the request has not tried. What a pod received is its to fail for as long as it is there."""
+        if asked.received and not asked.tried.isdisjoint(name.places):
             return None
-        age = now - name.served_at
-        applied = name.served_at + self.limits.settle
-        if round_ == 0:
-            return max(now, applied) if age <= self.limits.stale or len(name.ips) > 1 else None
-        pause = self.limits.pause if round_ == 1 else self.limits.deadline
-        return max(now + pause, applied) if age <= self.limits.recent else None
+        return self._pick([place for place in name.places if place not in asked.tried])
 
-    def _changed(self, key: PortKey, ips: tuple[str, ...], now: float) -> None:
+    def _pause_until(self, asked: Asked, name: _Name, now: float) -> float | None:
+        if asked.received or not self._young(name, now):
+            return None
+        return now + self.limits.pause * 2.0**asked.round
+
+    def _young(self, name: _Name, now: float) -> list[Place]:
+        return [place for place, since in name.places.items() if now - since < self.limits.young]
+
+    def _pick(self, places: list[Place]) -> Place | None:
+        """In turn, so that held requests spread over the pods."""
+        if not places:
+            return None
+        self._turn += 1
+        return places[self._turn % len(places)]
+
+    # -- news
+
+    def _changed(self, key: PortKey, places: tuple[Place, ...], now: float) -> list[Decision]:
         name = self._names.setdefault(key, _Name())
-        name.ips, name.published, name.changed_at = ips, True, now
-        name.served_at, name.broken_until = None, float("-inf")
-        self._settling.pop(key, None)
-        for held in name.waiting.values():
-            held.go_at = None
-        self._reschedule(name)
+        new = set(places) - name.places.keys()
+        name.places = {place: name.places.get(place, now) for place in places}
+        name.published, name.changed_at, name.broken_until = True, now, {}
+        decisions = []
+        for ticket, held in list(name.waiting.items()):
+            # A place that came back is as good as one that was never tried.
+            held.asked = held.asked._replace(tried=held.asked.tried - new)
+            place = self._place_for(held.asked, name)
+            if place is not None:
+                decisions.append(self._end(ticket, Reason.FRESH, now, place))
+            elif not places:
+                held.pause_until = None
+                heapq.heappush(self._due, (held.due, ticket))
+        return decisions
 
     def _removed(self, key: PortKey, now: float) -> None:
         if key in self._names:
@@ -238,28 +268,7 @@ class HoldMachine:
             self._names[key].published = False
             self._forget(key)
 
-    def _served(self, key: PortKey, now: float) -> None:
-        name = self._names.get(key)
-        if name is None:
-            return
-        name.served_at = now
-        if name.ips and name.waiting:
-            self._settling[key] = now + self.limits.settle
-            self._settle(name, now)
-
-    def _fetched(self, ip: str, now: float) -> None:
-        for key, until in list(self._settling.items()):
-            name = self._names[key]
-            if until < now:
-                del self._settling[key]
-            elif ip in name.ips:
-                self._settling[key] = now + self.limits.settle
-                self._settle(name, now)
-
-    def _settle(self, name: _Name, now: float) -> None:
-        for held in name.waiting.values():
-            held.go_at = now + self.limits.settle
-        self._reschedule(name)
+    # -- time
 
     def _elapsed(self, now: float) -> list[Decision]:
         decisions = []
@@ -268,46 +277,48 @@ class HoldMachine:
             decisions.append(self._conclude(ticket, now))
         return decisions
 
-    def _schedule(self, ticket: int, held: _Held, now: float) -> list[Decision]:
-        if held.due <= now:
-            return [self._conclude(ticket, now)]
-        heapq.heappush(self._due, (held.due, ticket))
-        return []
-
-    def _reschedule(self, name: _Name) -> None:
-        for ticket, held in name.waiting.items():
-            heapq.heappush(self._due, (held.due, ticket))
-
     def _conclude(self, ticket: int, now: float) -> Decision:
+        """The pause, or the time, is over."""
         held = self._tickets[ticket]
-        name = self._names[held.key]
-        if held.go_at is not None:
-            return self._end(ticket, Reason.FRESH, now)
+        name = self._names[held.asked.key]
+        place = None if held.asked.received else self._pick(self._young(name, now) or list(name.places))
+        if place is not None:
+            return self._end(ticket, Reason.FRESH, now, place)
         if name.changed_at <= held.since:
-            name.broken_until = now + self.limits.broken_for
-        return self._end(ticket, Reason.DEADLINE, now)
+            self._mark_broken(name, held.asked, now)
+        return self._end(ticket, _given_up(name), now)
 
-    def _end(self, ticket: int, reason: Reason, now: float) -> Decision:
+    def _mark_broken(self, name: _Name, asked: Asked, now: float) -> None:
+        """Not where the content changed while somebody may have waited: he would have been sent on."""
+        if now - name.changed_at > self.limits.young:
+            name.broken_until[asked.received] = now + self.limits.broken_for
+
+    # -- the end of a hold
+
+    def _end(self, ticket: int, reason: Reason, now: float, place: Place | None = None) -> Decision:
         held = self._tickets.pop(ticket, None)
         if held is not None:
-            service = _service(held.key)
+            key = held.asked.key
+            service = _service(key)
             self._services[service] -= 1
             if not self._services[service]:
                 del self._services[service]
-            del self._names[held.key].waiting[ticket]
-            self._forget(held.key)
+            del self._names[key].waiting[ticket]
+            self._forget(key)
             self.counters.held_now -= 1
             self.counters.ended[reason] += 1
             self.counters.wait_seconds += now - held.since
-        return Decision(ticket, reason)
+        return Decision(ticket, reason, place)
 
     def _forget(self, key: PortKey) -> None:
         """Names come from requests too: keep only those that are published or waited for."""
         name = self._names[key]
-        if not name.waiting:
-            self._settling.pop(key, None)
-            if not name.published:
-                del self._names[key]
+        if not name.waiting and not name.published:
+            del self._names[key]
+
+
+def _given_up(name: _Name) -> Reason:
+    return Reason.EMPTY if name.published and not name.places else Reason.DEADLINE
 
 
 def _service(key: PortKey) -> ServiceName:

@@ -1,13 +1,19 @@
-"""The unix socket where nginx asks whether to hold a request (`proxy_pass http://unix:…;`, without body).
+"""The unix socket where nginx asks what to do with a failed request (`proxy_pass http://unix:…;`, without body).
 
-    GET /hold                                X-Accel-Redirect: @hr_fresh   try again (@hr_raw where Raw is 1)
-    X-Headrace-Upstream: http.web.default    X-Accel-Redirect: @hr_502     give up (@hr_504 where Status is 504)
+    GET /                                       X-Accel-Redirect: @hr_again          try again, there:
+    X-Headrace-Upstream: http.web.default       X-Headrace-Address: 10.0.0.2:8080
     X-Headrace-Round: 0
-    X-Headrace-Status: 502
-    X-Headrace-Raw: 0
+    X-Headrace-Status: 502                      HTTP/1.1 502 Bad Gateway             give up
+    X-Headrace-Tried: 10.0.0.1:8080             (504 where Status is 504, 503 where no pod is left)
+    X-Headrace-Waited: 0.500
+    X-Headrace-Deadline: 3
+    X-Headrace-Received: 0
+    X-Headrace-Again: @hr_again
 
-Only the headers count: in a named location nginx passes the client's own URI. HTTP/1.0 and 1.1, one request at a
-time on a connection. Whatever cannot be read is answered 400 and closed.
+`Tried`, `Status` and `Waited` are nginx's `$upstream_addr`, `$upstream_status` and `$upstream_response_time`. `Again`
+is the place for another try, since locations with settings of their own have one of their own. Only the headers
+count: in a named location nginx passes the client's own URI. HTTP/1.0 and 1.1, one request at a time on a connection.
+Whatever cannot be read is answered 400 and closed.
 """
 
 from __future__ import annotations
@@ -15,19 +21,34 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from http import HTTPStatus
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-from controller.endpoints.hold import Asked, Decision, Elapsed, Event, HoldMachine, Left, Reason, Stopped
+from controller.endpoints.hold import Asked, Decision, Elapsed, Event, HoldMachine, Left, Place, Reason, Stopped
 from controller.endpoints.table import PortKey
 
 logger = logging.getLogger(__name__)
 
 MAX_HEAD = 64 << 10
 """Bytes of a request head; nginx passes the client's own header along unless told not to."""
+DEADLINE = 3.0
+"""Seconds that a request may take from its first attempt to the last, where nginx says nothing."""
+
+_PLACE = re.compile(r"@hr_again[a-z0-9_]{0,20}")
+_SEPARATOR = re.compile(r", | : ")
+_TIME = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+_TITLES = {
+    HTTPStatus.BAD_GATEWAY: "Bad Gateway",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Service Temporarily Unavailable",
+    HTTPStatus.GATEWAY_TIMEOUT: "Gateway Time-out",
+}
+"""As nginx has them (ngx_http_special_response.c)."""
 _HEAD_SECONDS = 10.0
 _IDLE_SECONDS = 75.0
 _MAX_CONNECTIONS = 4096
@@ -35,24 +56,39 @@ _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: cl
 
 
 class HoldRequest(NamedTuple):
-    """What nginx asked. `gateway_timeout`: the failure was a 504. `raw`: retry with the URI as it is now."""
+    """What nginx asked. `gateway_timeout`: the failure was a 504. `again`: the place for another try."""
 
-    key: PortKey
-    round: int
+    asked: Asked
     gateway_timeout: bool
-    raw: bool
+    again: str
     keep_alive: bool
 
-    def answer(self, reason: Reason) -> bytes:
-        if reason is Reason.FRESH:
-            place = "@hr_raw" if self.raw else "@hr_fresh"
-        else:
-            place = "@hr_504" if self.gateway_timeout else "@hr_502"
+    def answer(self, decision: Decision) -> bytes:
         connection = "keep-alive" if self.keep_alive else "close"
+        if decision.place is None:
+            return _final(self._status(decision), connection)
         return (
-            f"HTTP/1.1 200 OK\r\nX-Accel-Redirect: {place}\r\nX-Headrace-Reason: {reason}\r\n"
-            f"Content-Length: 0\r\nConnection: {connection}\r\n\r\n"
+            f"HTTP/1.1 200 OK\r\nX-Accel-Redirect: {self.again}\r\nX-Headrace-Reason: {decision.reason}\r\n"
+            f"{_address_line(decision.place)}Content-Length: 0\r\nConnection: {connection}\r\n\r\n"
         ).encode()
+
+    def _status(self, decision: Decision) -> HTTPStatus:
+        if decision.reason is Reason.EMPTY:
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        return HTTPStatus.GATEWAY_TIMEOUT if self.gateway_timeout else HTTPStatus.BAD_GATEWAY
+
+
+def _final(status: HTTPStatus, connection: str) -> bytes:
+    """The page that nginx itself would have sent."""
+    title = f"{status.value} {_TITLES[status]}"
+    page = (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+        "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+    )
+    return (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/html\r\n"
+        f"Content-Length: {len(page)}\r\nConnection: {connection}\r\n\r\n{page}"
+    ).encode()
 
 
 def parse_request(head: bytes) -> HoldRequest | None:
@@ -65,16 +101,52 @@ def parse_request(head: bytes) -> HoldRequest | None:
     names = headers.get("x-headrace-upstream", "").split(".")
     if len(names) != 3 or not all(names):
         return None
-    round_ = headers.get("x-headrace-round", "")
     bodyless = headers.get("content-length", "0") in ("", "0") and "transfer-encoding" not in headers
     connection = headers.get("connection", "").lower()
+    again = headers.get("x-headrace-again", "")
     return HoldRequest(
-        key=PortKey(namespace=names[2], service=names[1], port=names[0]),
-        round=int(round_) if round_.isascii() and round_.isdigit() and len(round_) < 4 else 0,
-        gateway_timeout=headers.get("x-headrace-status") == "504",
-        raw=headers.get("x-headrace-raw") == "1",
+        asked=_asked(PortKey(namespace=names[2], service=names[1], port=names[0]), headers),
+        gateway_timeout=headers.get("x-headrace-status", "").endswith("504"),
+        again=again if _PLACE.fullmatch(again) else "@hr_again",
         keep_alive=bodyless and (connection == "keep-alive" or (version == "HTTP/1.1" and connection != "close")),
     )
+
+
+def _asked(key: PortKey, headers: dict[str, str]) -> Asked:
+    round_ = headers.get("x-headrace-round", "")
+    deadline = sum(_seconds(headers.get("x-headrace-deadline", ""))) or DEADLINE
+    return Asked(
+        ticket=-1,
+        key=key,
+        round=int(round_) if round_.isascii() and round_.isdigit() and len(round_) < 4 else 0,
+        tried=frozenset(places_in(headers.get("x-headrace-tried", ""))),
+        left=deadline - sum(_seconds(headers.get("x-headrace-waited", ""))),
+        received=headers.get("x-headrace-received") == "1",
+    )
+
+
+def places_in(text: str) -> Iterator[Place]:
+    """The addresses in an `$upstream_addr`; other things stand there too: unix sockets, names of upstreams.
+
+    >>> list(places_in("10.0.0.1:80, [fd00::1]:80 : unix:/run/hold.sock : default.web.80"))
+    [('10.0.0.1', 80), ('fd00::1', 80)]
+    """
+    for item in _SEPARATOR.split(text):
+        host, _, port = item.rpartition(":")
+        with suppress(ValueError):
+            yield str(ip_address(host.removeprefix("[").removesuffix("]"))), int(port)
+
+
+def _seconds(text: str) -> Iterator[float]:
+    """The times in an `$upstream_response_time`; a dash stands for none."""
+    return (float(found) for found in _TIME.findall(text))
+
+
+def _address_line(place: Place | None) -> str:
+    if place is None:
+        return ""
+    host = f"[{place[0]}]" if ":" in place[0] else place[0]
+    return f"X-Headrace-Address: {host}:{place[1]}\r\n"
 
 
 class HoldServer:
@@ -131,7 +203,7 @@ class HoldServer:
     def ask(self, connection: _Connection, request: HoldRequest) -> int:
         ticket = next(self._tickets)
         self._asking[ticket] = connection
-        self.on(Asked(ticket, request.key, request.round))
+        self.on(request.asked._replace(ticket=ticket))
         return ticket
 
     def leave(self, connection: _Connection, ticket: int | None) -> None:
@@ -155,7 +227,7 @@ class HoldServer:
         for decision in decisions:
             connection = self._asking.pop(decision.ticket, None)
             if connection is not None:
-                connection.decide(decision.reason)
+                connection.decide(decision)
 
 
 class _Connection(asyncio.Protocol):
@@ -193,12 +265,12 @@ class _Connection(asyncio.Protocol):
         self._cancel_timer()
         self._server.leave(self, self._ticket)
 
-    def decide(self, reason: Reason) -> None:
+    def decide(self, decision: Decision) -> None:
         """Answer the request that waits. May come from within `ask`, before there is a ticket."""
         request, transport = self._request, self._transport
         assert request is not None and transport is not None
         self._request = self._ticket = None
-        transport.write(request.answer(reason))
+        transport.write(request.answer(decision))
         if not request.keep_alive:
             transport.close()
             return

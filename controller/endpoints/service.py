@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from controller.endpoints.hold import Changed, Fetched, HoldCounters, HoldLimits, HoldMachine, Removed, Served
+from controller.endpoints.hold import Changed, HoldCounters, HoldLimits, HoldMachine, Removed
 from controller.endpoints.hold_server import HoldServer
 from controller.endpoints.responder import Responder
 from controller.endpoints.table import TCP, Address, AddressTable, PortAddresses, PortKey, addresses_of, dns_port
@@ -30,7 +30,7 @@ class EndpointService:
         """`loopback` lets Services have addresses of this machine: for manifests, never for a cluster."""
         self.table = AddressTable()
         self._loopback = loopback
-        self._zone = Zone(sentinel_port, self)
+        self._zone = Zone(sentinel_port)
         self.responder = Responder(self._zone.answer_udp, self._zone.answer_tcp)
         self._machine = HoldMachine(limits)
         self._hold = HoldServer(self._machine, hold_socket)
@@ -84,21 +84,15 @@ class EndpointService:
         for service, ports in saved.snapshot().items():
             self._publish(service, ports)
 
-    def served(self, key: PortKey) -> None:
-        self._hold.on(Served(key))
-
-    def fetched(self, ip: str) -> None:
-        self._hold.on(Fetched(ip))
-
     def _publish(self, service: tuple[str, str], ports: PortAddresses) -> bool:
         before = self.table.ports(service)
         self.table.put(service, ports)
         news = False
         for port, addresses in ports.items():
             key = PortKey(*service, port)
-            places = [(address.ip, address.port) for address in addresses]
+            places = tuple((address.ip, address.port) for address in addresses)
             if self._put(key, places):
-                self._hold.on(Changed(key, tuple(ip for ip, _ in places)))
+                self._hold.on(Changed(key, places))
                 news = True
         for port in before.keys() - ports.keys():
             key = PortKey(*service, port)

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Protocol
 
 from controller.endpoints import message
 from controller.endpoints.message import Malformed, Question, Records, RecordType
@@ -30,25 +29,13 @@ SENTINEL_IP = "127.0.0.1"
 _SERVICES, _PODS = b"svc", b"pod"
 
 
-class Observer(Protocol):
-    """Told what nginx has been given. Both are called on the event loop and must be quick."""
-
-    def served(self, key: PortKey) -> None:
-        """The present content of this name went to nginx for the first time."""
-
-    def fetched(self, ip: str) -> None:
-        """An address behind a target name went to nginx."""
-
-
 class _Entry:
     """A prepared SRV answer. `udp_head` is None where the answer does not fit a datagram."""
 
-    __slots__ = ("given", "key", "records", "tcp_head", "udp_head")
+    __slots__ = ("records", "tcp_head", "udp_head")
 
-    def __init__(self, key: PortKey, records: Records, question_size: int) -> None:
-        self.key = key
+    def __init__(self, records: Records, question_size: int) -> None:
         self.records = records
-        self.given = False
         self.tcp_head = message.head(records)
         fits = message.HEADER_SIZE + question_size + len(records.wire) <= message.MAX_UDP
         self.udp_head = self.tcp_head if fits else None
@@ -57,9 +44,8 @@ class _Entry:
 class Zone:
     """Answers to queries. Owned by the event loop; replacing the content of a name is one assignment."""
 
-    def __init__(self, sentinel_port: int, observer: Observer) -> None:
+    def __init__(self, sentinel_port: int) -> None:
         """`sentinel_port`: where the server that says 503 listens on 127.0.0.1."""
-        self._observer = observer
         self._entries: dict[bytes, _Entry] = {}
         self._sentinel = ((SENTINEL_IP, sentinel_port),)
         self._empty = message.service_records(_targets(self._sentinel), room=message.MAX_UDP)[0]
@@ -77,7 +63,7 @@ class Zone:
         known = self._entries.get(question)
         if known is not None and known.records == records:
             return False
-        self._entries[question] = _Entry(key, records, len(question))
+        self._entries[question] = _Entry(records, len(question))
         return True
 
     def drop(self, key: PortKey) -> None:
@@ -91,8 +77,6 @@ class Zone:
         entry = self._entries.get(question.lower())
         if entry is None or entry.udp_head is None or data[2:12] != message.PLAIN_QUERY:
             return self._answer(data, message.MAX_UDP)
-        if not entry.given:
-            self._give(entry)
         return data[:2] + entry.udp_head + question + entry.records.wire
 
     def answer_tcp(self, data: bytes) -> bytes | None:
@@ -103,9 +87,9 @@ class Zone:
         question = message.parse(data)
         if isinstance(question, Malformed):
             return question.reply
-        return message.reply(question, self._look_up(question, limit), limit)
+        return message.reply(question, self._look_up(question), limit)
 
-    def _look_up(self, question: Question, limit: int) -> Records:
+    def _look_up(self, question: Question) -> Records:
         labels = question.labels
         if labels[-1:] == (_PODS,):
             return self._pod(question)
@@ -114,11 +98,7 @@ class Zone:
         if question.type not in (RecordType.SRV, RecordType.ANY):
             return message.NO_DATA
         entry = self._entries.get(message.encode_question(labels, RecordType.SRV))
-        if entry is None:
-            return self._empty
-        if not entry.given and (limit > message.MAX_UDP or entry.udp_head is not None):
-            self._give(entry)
-        return entry.records
+        return self._empty if entry is None else entry.records
 
     def _pod(self, question: Question) -> Records:
         address = _pod_address(question.labels[0]) if len(question.labels) == 2 else None
@@ -126,12 +106,7 @@ class Zone:
             return message.NO_SUCH_NAME
         if question.type not in (RecordType.ANY, RecordType.A if address.version == 4 else RecordType.AAAA):
             return message.NO_DATA
-        self._observer.fetched(str(address))
         return message.address_records([address], ADDRESS_TTL)
-
-    def _give(self, entry: _Entry) -> None:
-        entry.given = True
-        self._observer.served(entry.key)
 
 
 @lru_cache(maxsize=65_536)

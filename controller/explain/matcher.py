@@ -202,7 +202,7 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _why_returned(story: Explanation, code: int) -> str:
-    if story.location is not None and story.location.origin is None:
+    if code == 404 and story.server is not None and story.location is story.server.fallback:
         return "nothing matches, and there is no default backend"
     return "its backend cannot be used" if code == 503 else "so it is configured"
 

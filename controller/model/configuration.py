@@ -225,6 +225,7 @@ class MainSettings:
     disable_ipv6: bool = False
     # strictness and hold
     strict_validate_path_type: bool = False
+    allow_missing_waf: bool = False
     hold: bool = True
     hold_deadline: float = 3.0
 

@@ -7,6 +7,7 @@ changed is not rendered again (the cache compares Server values, not text).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -26,8 +27,14 @@ from controller.model.fragments import Fragment, FragmentSet, digest_of
 from controller.model.layout import Layout
 from controller.render.environment import build_environment
 from controller.render.listen import listens_of, server_name_of
-from controller.render.locations import LocationStyle, hosts_redirect, location_texts, redirect_target
-from controller.render.quoting import NginxText, file_name, quoted, template, word
+from controller.render.locations import (
+    LocationStyle,
+    hosts_redirect,
+    location_texts,
+    redirect_target,
+    with_places_for_held,
+)
+from controller.render.quoting import NginxText, file_name, literal, quoted, template, word
 
 POD_CONNECT_TIMEOUT = "500ms"
 """How long one attempt to reach a pod may take. A connection inside a cluster takes milliseconds; a pod that vanished
@@ -47,6 +54,10 @@ JSON_LOG_FORMAT = (
     '"upstream_status":"$upstream_status","upstream_response_time":"$upstream_response_time",'
     '"upstream_response_length":"$upstream_response_length"}'
 )
+
+
+_HALVES = {"0.0.0.0/0": ("0.0.0.0/1", "128.0.0.0/1"), "::/0": ("::/1", "8000::/1")}
+"""A `geo` block names everyone `default` already, and nginx warns where one is there twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,7 @@ class Renderer:
             "server_name": server_name_of(server.host),
             "listens": listens_of(self.layout, main, default=is_default),
         }
+        locations, agains = with_places_for_held(location_texts(server, style, server_redirects=one_redirect))
         text = self._text(
             "server.conf",
             **common,
@@ -127,13 +139,14 @@ class Renderer:
             server_route=f"{server.origins[0].path}///" if server.origins else "",
             redirect_code=main.http_redirect_code,
             health_path=health_path,
-            locations=location_texts(server, style, server_redirects=one_redirect),
+            locations=locations,
+            agains=agains,
             log_upstream_name="proxy_upstream_name" in _log_text(main),
             log_location_path="location_path" in _log_text(main),
             external_connect_timeout=_connect_timeout(main, EXTERNAL_CONNECT_TIMEOUT),
             hold=main.hold,
-            hold_socket=quoted(f"http://unix:{self.layout.hold_socket}"),
-            hold_timeout=int(main.hold_deadline) + 2,
+            hold_deadline=main.hold_deadline,
+            hold_timeout=int(main.hold_deadline) + 1,
         )
         path = f"servers/{file_name(server.host, digest_of(server.host))}.conf"
         return Fragment(path, text, server.origins, self._text("stub.conf", **common))
@@ -169,6 +182,7 @@ class Renderer:
             peer=NginxText("$remote_addr" if by_protocol else "$realip_remote_addr"),
             both_address_sources=both_sources,
             everyone_trusted="0.0.0.0/0" in main.proxy_real_ip_cidr,
+            trusted_networks=_networks_of_geo(main.proxy_real_ip_cidr),
             forwarded_for=_header_variable(main.forwarded_for_header),
             full_forwarded_for=main.use_forwarded_headers and main.compute_full_forwarded_for,
             hsts=quoted(_hsts(main)),
@@ -177,6 +191,8 @@ class Renderer:
             logs=self._logs(main),
             connect_timeout=word(_connect_timeout(main, POD_CONNECT_TIMEOUT)),
             next_upstream=template_words(_next_upstream(main)),
+            once=_sent_once(main),
+            hold_socket=literal(f"http://unix:{layout.hold_socket}"),
             idle_connection=quoted("" if main.upstream_keepalive_connections else "close"),
             resolvers=template_words(" ".join(layout.resolvers)),
         )
@@ -225,6 +241,10 @@ def template_words(text: str) -> NginxText:
     return NginxText(" ".join(word(part) for part in text.split()))
 
 
+def _networks_of_geo(cidrs: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(half for cidr in cidrs for half in _HALVES.get(cidr, (cidr,))))
+
+
 def _on(flag: bool) -> NginxText:
     return NginxText("on" if flag else "off")
 
@@ -258,6 +278,20 @@ def _connect_timeout(main: MainSettings, default: str) -> NginxText:
 def _next_upstream(main: MainSettings) -> str:
     words = (*main.proxy_next_upstream, "non_idempotent") if main.retry_non_idempotent else main.proxy_next_upstream
     return " ".join(dict.fromkeys(words))
+
+
+def _sent_once(main: MainSettings) -> NginxText:
+    """Lines of a map from the method to 1 where a request that a pod received must not be sent again.
+
+    nginx's own rule for the next pod (ngx_http_upstream_next): `error` must be allowed, and POST, LOCK and PATCH not
+    without `non_idempotent`.
+    """
+    allowed = _next_upstream(main).split()
+    if "error" not in allowed:
+        return NginxText("default 1;")
+    if "non_idempotent" in allowed:
+        return NginxText("default 0;")
+    return NginxText("default 0; POST 1; LOCK 1; PATCH 1;")
 
 
 def _header_variable(header: str) -> NginxText:

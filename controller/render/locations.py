@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from controller.model.configuration import (
     CATCH_ALL,
@@ -34,6 +34,7 @@ class LocationText:
     proxy_pass: NginxText | None
     external: bool
     without_hold: bool
+    again: NginxText | None = None
     rewrite_pattern: NginxText | None = None
     rewrite_target: NginxText | None = None
 
@@ -52,6 +53,29 @@ class LocationStyle:
 def location_texts(server: Server, style: LocationStyle, *, server_redirects: bool) -> tuple[LocationText, ...]:
     """The locations in the order in which they are written; the fallback comes last."""
     return tuple(_text(match, location, server, style, server_redirects) for match, location in _expanded(server))
+
+
+@dataclass(frozen=True, slots=True)
+class AgainText:
+    """A named location that sends a held request to an address, with the settings that its own location has."""
+
+    name: NginxText
+    log: NginxText | None
+    external: bool
+
+
+def with_places_for_held(locations: Sequence[LocationText]) -> tuple[tuple[LocationText, ...], tuple[AgainText, ...]]:
+    """The locations, each knowing its place for another try, and those places: one for each set of settings."""
+    places: dict[tuple[NginxText | None, bool], AgainText] = {(None, False): AgainText(word("@hr_again"), None, False)}
+    known = []
+    for location in locations:
+        settings = (location.log, location.external)
+        if location.proxy_pass is None or location.without_hold or settings == (None, False):
+            known.append(location)
+            continue
+        place = places.setdefault(settings, AgainText(word(f"@hr_again_{len(places)}"), *settings))
+        known.append(replace(location, again=place.name))
+    return tuple(known), tuple(places.values())
 
 
 def redirect_target(location: Location, https_port: int) -> NginxText | None:

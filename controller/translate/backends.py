@@ -20,6 +20,7 @@ from controller.state.snapshot import Snapshot
 from controller.translate.findings import Findings
 
 UNAVAILABLE = Return(503)
+_PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.IGNORECASE)
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\.?", re.IGNORECASE)
 
 
@@ -42,12 +43,12 @@ class Upstreams:
     used: dict[str, Upstream] = field(default_factory=dict)
 
     def target_of(self, backend: Backend, namespace: str, owner: ObjectKey, where: FieldPath) -> Target | None:
-        """None where the path must not be created: the backend is no Service."""
+        """None where the path must not be created: the backend is no Service. `where` is the field of the backend."""
         if backend.service is None:
             self.findings.error(
                 "backend-unsupported",
                 owner,
-                where.child("backend"),
+                where,
                 "The backend is a resource, and only Services can be backends."
                 if backend.resource
                 else "The backend names neither a Service nor a resource.",
@@ -56,7 +57,7 @@ class Upstreams:
             return None
         name, port = backend.service.name, backend.service.port
         service = self.snapshot.service(namespace, name)
-        where = where.child("backend.service")
+        where = where.child("service")
         if service is None:
             self.findings.error(
                 "service-not-found",
@@ -72,33 +73,31 @@ class Upstreams:
     def first_port(self, key: ObjectKey) -> Target | None:
         """The first port of a Service, as `--default-backend-service` wants it; None where there is none."""
         service = self.snapshot.services.get(key)
-        if service is None or not service.spec.ports:
+        port = next(filter(_usable, service.spec.ports), None) if service else None
+        if service is None or port is None:
             return None
-        port = service.spec.ports[0]
         return Target(self._use(service, port, port.name or str(port.port)), key.name, port.name or str(port.port))
 
     def _action(self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath) -> Action:
         if service.spec.type == "ExternalName":
             return self._external(service, port, owner, where)
         found = find_port(service, port)
-        if found is None:
-            has = ", ".join(f"{p.name or '-'}:{p.port}" for p in service.spec.ports) or "none"
-            self.findings.error(
-                "port-not-found",
-                owner,
-                where.child("port"),
-                f"Service {service.metadata.namespace}/{service.metadata.name} has no port {str(port)!r}.",
-                Effect.PATH_UNSERVED,
-                hint=f"Its ports are: {has}.",
-            )
-            return UNAVAILABLE
-        return self._use(service, found, str(port))
+        return self._use(service, found, str(port)) if found else self._no_port(service, port, owner, where)
+
+    def _no_port(self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath) -> Action:
+        has = ", ".join(f"{p.name or '-'}:{p.port}" for p in service.spec.ports) or "none"
+        self.findings.error(
+            "port-not-found",
+            owner,
+            where.child("port"),
+            f"Service {service.metadata.namespace}/{service.metadata.name} has no port {str(port)!r}.",
+            Effect.PATH_UNSERVED,
+            hint=f"Its ports are: {has}.",
+        )
+        return UNAVAILABLE
 
     def _external(self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath) -> Action:
         reason = _external_refusal(service.spec.external_name, self.options)
-        found = find_port(service, port)
-        if not reason and found is None and not port.number:
-            reason = f"it has no port {port.name!r}"
         if reason:
             self.findings.error(
                 "external-name-refused",
@@ -108,7 +107,10 @@ class Upstreams:
                 Effect.PATH_UNSERVED,
             )
             return UNAVAILABLE
-        return self._use(service, found or ServicePort(port=port.number), str(port), external=True)
+        found = find_port(service, port) or (ServicePort(port=port.number) if port.number else None)
+        if found is None:
+            return self._no_port(service, port, owner, where)
+        return self._use(service, found, str(port), external=True)
 
     def _use(self, service: Service, port: ServicePort, written: str, *, external: bool = False) -> ProxyPass:
         meta = service.metadata
@@ -120,10 +122,13 @@ class Upstreams:
 
 
 def find_port(service: Service, wanted: ServiceBackendPort) -> ServicePort | None:
-    """The first TCP port of the Service that the backend can mean."""
-    for port in service.spec.ports:
-        if port.protocol != "TCP":
-            continue
+    """The first TCP port of the Service that the backend can mean.
+
+    A port's name becomes a name in the DNS, so what the Kubernetes API would not take for one (files may) is none.
+    """
+    if wanted.name and not _PORT_NAME.fullmatch(wanted.name):
+        return None
+    for port in filter(_usable, service.spec.ports):
         target = "" if port.target_port is None else str(port.target_port)
         if wanted.name and wanted.name in (port.name, target):
             return port
@@ -132,6 +137,10 @@ def find_port(service: Service, wanted: ServiceBackendPort) -> ServicePort | Non
         if wanted.name.isdigit() and int(wanted.name) == port.port:
             return port
     return None
+
+
+def _usable(port: ServicePort) -> bool:
+    return port.protocol == "TCP" and (not port.name or bool(_PORT_NAME.fullmatch(port.name)))
 
 
 def _external_refusal(name: str, options: Options) -> str:
@@ -144,6 +153,7 @@ def _external_refusal(name: str, options: Options) -> str:
         if name.rstrip(".").lower() == "localhost" or name.lower().rstrip(".").endswith(".localhost"):
             return "points to localhost"
         return "" if _DNS_SUBDOMAIN.fullmatch(name) else "its externalName is not a DNS name"
+    address = getattr(address, "ipv4_mapped", None) or address
     if address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast:
         return f"points to {address}, an address that routes must not reach"
     return ""

@@ -50,18 +50,12 @@ class HostClaims:
     sources: list[Source] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
 
-    @property
-    def regex(self) -> bool:
-        """One regular expression makes every path of the host one (a quirk that production relies on)."""
-        return any(claim.own_regex for claim in self.claims)
-
 
 def claims_by_host(sources: Iterable[Source], findings: Findings) -> dict[str, HostClaims]:
     """Claims by normalised host; the catch-all is always there. Canaries claim nothing in this version."""
     hosts: dict[str, HostClaims] = {CATCH_ALL: HostClaims(CATCH_ALL)}
     for source in sources:
         if source.policy.canary:
-            _tell_of_canary(source, findings)
             continue
         for position, rule in enumerate(source.ingress.spec.rules):
             host = _host_of(rule.host, source, position, findings)
@@ -104,16 +98,6 @@ def _tell_of_path_type(source: Source, ref: RuleRef, path_type: str, findings: F
         f"{path_type[:40]!r} is not a pathType.",
         Effect.PATH_UNSERVED,
         "Use Exact, Prefix or ImplementationSpecific.",
-    )
-
-
-def _tell_of_canary(source: Source, findings: Findings) -> None:
-    findings.error(
-        "annotation-unsupported",
-        source.key,
-        FieldPath("metadata.annotations").key("canary"),
-        "Canaries are not carried out in this version, so all traffic stays with the main Ingress.",
-        Effect.OBJECT_IGNORED,
     )
 
 

@@ -18,14 +18,16 @@ from controller.translate.annotations import values
 from controller.translate.findings import Findings
 from controller.translate.logformat import check_log_format
 
-_SECONDS = values.seconds
+KIB, MIB = 1024, 1024**2
 _PORTIONS = values.integer(1, 1_000_000)
 
 
 def _buffers(text: str) -> str:
-    if not re.fullmatch(r"[0-9]{1,4} +[0-9]{1,9}[kKmM]?", text):
-        raise ValueError("expected a number and a size such as 4 16k")
-    return " ".join(text.split())
+    number, _, each = text.partition(" ")
+    try:
+        return f"{values.integer(1, 1024)(number)} {values.size(KIB // 2, MIB)(each.strip())}"
+    except ValueError as reason:
+        raise ValueError("expected a number and a size of 512 bytes to 1m, such as 4 16k") from reason
 
 
 def _ciphers(text: str) -> str:
@@ -35,7 +37,9 @@ def _ciphers(text: str) -> str:
 
 
 def _log_path(text: str) -> str:
-    if not re.fullmatch(r"/dev/std(out|err)|/var/log/nginx/[A-Za-z0-9._-]+|syslog:server=[A-Za-z0-9.:-]+", text):
+    if not re.fullmatch(
+        r"/dev/std(out|err)|/var/log/nginx/[A-Za-z0-9._-]{1,200}|syslog:server=[A-Za-z0-9.:-]{1,270}", text
+    ):
         raise ValueError("expected /dev/stdout, a file below /var/log/nginx or syslog:server=HOST:PORT")
     return text
 
@@ -56,7 +60,7 @@ def _deadline(text: str) -> float:
 
 
 _NEXT_UPSTREAM = """
-    error timeout denied invalid_header http_500 http_502 http_503 http_504 http_403 http_404 http_429
+    error timeout invalid_header http_500 http_502 http_503 http_504 http_403 http_404 http_429
     non_idempotent off
     """.split()
 
@@ -80,10 +84,10 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "ssl-protocols": values.words(("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")),
     "ssl-ciphers": _ciphers,
     "ssl-session-cache": values.boolean,
-    "ssl-session-cache-size": values.size,
+    "ssl-session-cache-size": values.size(64 * KIB, 1024 * MIB),
     "ssl-session-timeout": values.duration,
     "ssl-session-tickets": values.boolean,
-    "ssl-buffer-size": values.size,
+    "ssl-buffer-size": values.size(KIB, MIB),
     "ssl-reject-handshake": values.boolean,
     "hsts": values.boolean,
     "hsts-max-age": values.integer(0, 10**10),
@@ -95,14 +99,14 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "no-tls-redirect-locations": _paths,
     "preserve-trailing-slash": values.boolean,
     "use-port-in-redirects": values.boolean,
-    "proxy-body-size": values.size,
+    "proxy-body-size": values.size(0, 1024**2 * MIB),
     "proxy-connect-timeout": values.seconds,
     "proxy-read-timeout": values.seconds,
     "proxy-send-timeout": values.seconds,
     "proxy-buffering": values.on_off,
     "proxy-request-buffering": values.on_off,
-    "proxy-buffer-size": values.size,
-    "proxy-buffers-number": values.integer(2, 1024),
+    "proxy-buffer-size": values.size(KIB, 16 * MIB),
+    "proxy-buffers-number": values.integer(3, 1024),
     "proxy-next-upstream": values.words(_NEXT_UPSTREAM),
     "proxy-next-upstream-timeout": values.seconds,
     "proxy-next-upstream-tries": values.integer(0, 100),
@@ -110,9 +114,9 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "upstream-keepalive-connections": values.integer(0, 100_000),
     "upstream-keepalive-timeout": values.seconds,
     "upstream-keepalive-requests": _PORTIONS,
-    "client-header-buffer-size": values.size,
+    "client-header-buffer-size": values.size(KIB // 2, MIB),
     "client-header-timeout": values.seconds,
-    "client-body-buffer-size": values.size,
+    "client-body-buffer-size": values.size(KIB, 1024 * MIB),
     "client-body-timeout": values.seconds,
     "large-client-header-buffers": _buffers,
     "keep-alive": values.seconds,
@@ -129,6 +133,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "enable-multi-accept": values.boolean,
     "disable-ipv6": values.boolean,
     "strict-validate-path-type": values.boolean,
+    "allow-missing-waf": values.boolean,
     "hold": values.boolean,
     "hold-deadline": _deadline,
 }
@@ -139,6 +144,12 @@ CLOSING = frozenset(
      "block-referers"}
 )  # fmt: skip
 """Protections of all routes that this version cannot honour: a value closes every route rather than be skipped."""
+
+GLOBAL_AUTH = "global-auth-url"
+"""The one of them that an Ingress may decline (`enable-global-auth`)."""
+
+FIREWALL = frozenset({"enable-modsecurity", "enable-owasp-modsecurity-crs"})
+"""Protections of all routes whose absence is told loudly and closes nothing: the operator decided it."""
 
 UNSUPPORTED = frozenset(
     """
@@ -178,22 +189,23 @@ UNSUPPORTED = frozenset(
 """Known keys without effect in this version."""
 
 
-def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> tuple[MainSettings, bool]:
-    """The settings, and whether a protection that cannot be honoured closes all routes."""
+def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> tuple[MainSettings, tuple[str, ...]]:
+    """The settings, and the keys of protections that cannot be honoured and so close the routes."""
     parsed = dict(_parsed(data, owner, findings))
     escape = _escape(data, owner, findings)
     settings = dataclasses.replace(MainSettings(), log_format_escape=escape, **parsed)
     _warn_of_trust(settings, owner, findings)
-    closing = sorted(key for key in CLOSING & data.keys() if data[key].strip())
+    closing = tuple(sorted(key for key in CLOSING & data.keys() if data[key].strip()))
     for key in closing:
+        but = ' but those with enable-global-auth: "false"' if key == GLOBAL_AUTH else ""
         findings.error(
             "configmap-key-unsupported",
             owner,
             FieldPath("data").key(key),
-            "This protection is not available in this version, so every route answers 503.",
+            f"This protection is not available in this version, so every route{but} answers 503.",
             Effect.HOST_UNSERVED,
         )
-    return settings, bool(closing)
+    return settings, closing
 
 
 def _parsed(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> list[tuple[str, Any]]:
@@ -202,6 +214,8 @@ def _parsed(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> li
         parse = PARSERS.get(key)
         if parse is None:
             _report_unread(key, text, owner, findings)
+        elif parse is values.boolean and not text.strip():
+            found.append((key.replace("-", "_"), False))  # so it always was; elsewhere no text means the default
         elif text.strip():
             try:
                 found.append((key.replace("-", "_"), parse(text.strip())))
@@ -225,6 +239,10 @@ def _report_unread(key: str, text: str, owner: ObjectKey, findings: Findings) ->
     if key in CLOSING or key in _ESCAPES or not text.strip():
         return
     where = FieldPath("data").key(key)
+    if key in FIREWALL and _is_true(text):
+        message = "There is no web application firewall in this version; every route is served without one."
+        findings.error("configmap-key-unsupported", owner, where, message, Effect.SETTING_IGNORED)
+        return
     if key in UNSUPPORTED:
         message = "This key is not carried out in this version."
         findings.warning("configmap-key-unsupported", owner, where, message, Effect.SETTING_IGNORED)
@@ -232,6 +250,13 @@ def _report_unread(key: str, text: str, owner: ObjectKey, findings: Findings) ->
     near = difflib.get_close_matches(key, [*PARSERS, *UNSUPPORTED, *CLOSING, *_ESCAPES], n=1, cutoff=0.75)
     hint = f"Did you mean {near[0]}?" if near else ""
     findings.warning("configmap-key-unknown", owner, where, "There is no such key.", Effect.SETTING_IGNORED, hint)
+
+
+def _is_true(text: str) -> bool:
+    try:
+        return values.boolean(text.strip())
+    except ValueError:
+        return False
 
 
 _ESCAPES = {"log-format-escape-none": LogEscape.NONE, "log-format-escape-json": LogEscape.JSON}

@@ -6,40 +6,69 @@ expression, longest text first, ties in descending alphabetical order, first mat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
 
 from controller.model.configuration import Action, Location, MainSettings, MatchKind, PathMatch
 from controller.model.diagnostics import Effect
 from controller.model.policy import HttpsRedirect, LocationPolicy, Rewrite
-from controller.model.refs import ObjectKey
 from controller.translate.annotations.policies import IngressPolicy
 from controller.translate.backends import UNAVAILABLE, Target, Upstreams
 from controller.translate.claims import Claim, HostClaims
+from controller.translate.configmap import GLOBAL_AUTH
 from controller.translate.findings import Findings
 from controller.translate.paths import check_regex, groups_of, implementation_path, literal_path
 
 K = TypeVar("K")
 
 
+class Fault(NamedTuple):
+    """Why a path is not served; `code` is the diagnostic's."""
+
+    code: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Locations:
-    """Builds the locations of one host after the other."""
+    """Builds the locations of one host after the other. `closing`: keys of the ConfigMap that close routes."""
 
     main: MainSettings
     upstreams: Upstreams
     findings: Findings
-    closed: bool = False
+    closing: tuple[str, ...] = ()
 
-    def of_host(self, host: HostClaims, *, tls: bool) -> tuple[Location, ...]:
+    def is_regex(self, host: HostClaims) -> bool:
+        """One regular expression makes every path of the host one (a quirk that production relies on).
+
+        Only what becomes a location counts: no path that is refused, that an older Ingress has, or without a Service.
+        """
+        if not any(claim.own_regex for claim in host.claims):
+            return False
+        owners: dict[tuple[str, str], Claim] = {}
+        for claim in host.claims:
+            fault = self._regex_fault(claim) if claim.own_regex else self._literal_fault(claim)
+            if fault is None and claim.backend.service is not None:
+                owners.setdefault(_regex_key(claim), claim)
+        return any(claim.own_regex for claim in owners.values())
+
+    def of_host(self, host: HostClaims, *, tls: bool, regex: bool) -> tuple[Location, ...]:
         """Locations in the order nginx shall try them; the order matters on regex hosts only."""
-        built = self._regex(host, tls) if host.regex else self._normal(host, tls)
+        served = replace(host, claims=[claim for claim in host.claims if self._has_service(claim)])
+        built = self._regex(served, tls) if regex else self._normal(served, tls)
         return tuple(built)
 
+    def _has_service(self, claim: Claim) -> bool:
+        """A path whose backend is no Service is not created, so it keeps nobody else's away."""
+        if claim.backend.service is None:
+            self._target(claim)
+        return claim.backend.service is not None
+
     def action_of(self, target: Target, policy: IngressPolicy) -> Action:
-        """The target, unless a protection is missing: then 503."""
-        return UNAVAILABLE if self.closed or policy.closed else target.action
+        """The target, unless a protection of its Ingress or of all routes is missing: then 503."""
+        missing = [key for key in self.closing if key != GLOBAL_AUTH or policy.global_auth]
+        return UNAVAILABLE if missing or policy.closed else target.action
 
     def policy_of(self, policy: IngressPolicy, path: str, rewrite: Rewrite | None, *, tls: bool) -> LocationPolicy:
         exempt = any(path.startswith(prefix) for prefix in self.main.no_tls_redirect_locations)
@@ -65,30 +94,39 @@ class Locations:
         return [location for location in found if location is not None]
 
     def _literal_match(self, claim: Claim) -> PathMatch | None:
-        try:
-            if claim.path_type == "ImplementationSpecific":
-                text = _decoded_or_raw(implementation_path(claim.path))
-            else:
-                text = literal_path(claim.path, strict=self.main.strict_validate_path_type)
-        except ValueError as reason:
-            self._tell_invalid("path-invalid", claim, reason)
+        fault = self._regex_fault(claim) if claim.own_regex else self._literal_fault(claim)
+        if fault is not None:
+            self._tell_invalid(fault, claim)
             return None
+        if claim.path_type == "ImplementationSpecific":
+            text = _decoded_or_raw(claim.path)
+        else:
+            text = literal_path(claim.path, strict=self.main.strict_validate_path_type)
         if claim.path_type == "Exact":
             return PathMatch(MatchKind.EXACT, text)
         return PathMatch(MatchKind.PREFIX, text.rstrip("/") or "/")
+
+    def _literal_fault(self, claim: Claim) -> Fault | None:
+        try:
+            if claim.path_type == "ImplementationSpecific":
+                implementation_path(claim.path)
+            else:
+                literal_path(claim.path, strict=self.main.strict_validate_path_type)
+        except ValueError as reason:
+            return Fault("path-invalid", str(reason))
+        return None
 
     # -- regex hosts
 
     def _regex(self, host: HostClaims, tls: bool) -> list[Location]:
         owners: dict[tuple[str, str], Claim] = {}
-        warned: set[ObjectKey] = set()
         for claim in host.claims:
-            if not self._compiles(claim) or not self._owns(owners, _regex_key(claim), claim, host):
-                continue
-            owners[_regex_key(claim)] = claim
-            if not claim.own_regex and claim.source.key not in warned:
-                warned.add(claim.source.key)
-                self._tell_became_regex(claim, host)
+            fault = self._regex_fault(claim)
+            if fault is not None:
+                self._tell_invalid(fault, claim)
+            elif self._owns(owners, _regex_key(claim), claim, host):
+                owners[_regex_key(claim)] = claim
+        self._tell_became_regex(owners.values(), host)
         drafts = [(pattern, claim) for claim in owners.values() for pattern in _patterns(claim)]
         drafts.sort(key=lambda draft: draft[0], reverse=True)
         drafts.sort(key=lambda draft: len(draft[0]), reverse=True)
@@ -98,20 +136,15 @@ class Locations:
         ]
         return [location for location in found if location is not None]
 
-    def _compiles(self, claim: Claim) -> bool:
+    def _regex_fault(self, claim: Claim) -> Fault | None:
+        fault = self._literal_fault(claim)
+        if fault is not None:
+            return fault
         try:
-            pattern = implementation_path(claim.path)
-            if claim.path_type != "ImplementationSpecific":
-                literal_path(claim.path, strict=self.main.strict_validate_path_type)
+            check_regex(claim.path)
         except ValueError as reason:
-            self._tell_invalid("path-invalid", claim, reason)
-            return False
-        try:
-            check_regex(pattern)
-        except ValueError as reason:
-            self._tell_invalid("path-regex-invalid", claim, reason)
-            return False
-        return True
+            return Fault("path-regex-invalid", str(reason))
+        return None
 
     def _rewrite(self, claim: Claim) -> Rewrite | None:
         target = claim.source.policy.rewrite_target
@@ -126,7 +159,7 @@ class Locations:
 
     def _location(self, match: PathMatch, claim: Claim, rewrite: Rewrite | None, tls: bool) -> Location | None:
         source = claim.source
-        target = self.upstreams.target_of(claim.backend, source.key.namespace, source.key, claim.ref.field)
+        target = self._target(claim)
         if target is None:
             return None
         return Location(
@@ -137,6 +170,10 @@ class Locations:
             target.service,
             target.port,
         )
+
+    def _target(self, claim: Claim) -> Target | None:
+        owner = claim.source.key
+        return self.upstreams.target_of(claim.backend, owner.namespace, owner, claim.ref.field.child("backend"))
 
     def _owns(self, owners: Mapping[K, Claim], key: K, claim: Claim, host: HostClaims) -> bool:
         """Whether nobody came before. The loser is told, unless it only repeats its own line."""
@@ -156,26 +193,29 @@ class Locations:
         )
         return False
 
-    def _tell_invalid(self, code: str, claim: Claim, reason: ValueError) -> None:
+    def _tell_invalid(self, fault: Fault, claim: Claim) -> None:
         shown = claim.path if len(claim.path) <= 80 else claim.path[:77] + "..."
         self.findings.error(
-            code,
+            fault.code,
             claim.source.key,
             claim.ref.field.child("path"),
-            f"{shown!r} cannot be served: {reason}.",
+            f"{shown!r} cannot be served: {fault.reason}.",
             Effect.PATH_UNSERVED,
         )
 
-    def _tell_became_regex(self, claim: Claim, host: HostClaims) -> None:
-        cause = next(c.source.key for c in host.claims if c.own_regex)
-        self.findings.warning(
-            "path-became-regex",
-            claim.source.key,
-            claim.ref.field.child("path"),
-            f"{cause} makes every path of {host.host or 'the catch-all'} a regular expression.",
-            Effect.NONE,
-            related=(cause,),
-        )
+    def _tell_became_regex(self, claims: Iterable[Claim], host: HostClaims) -> None:
+        """Once for each Ingress, at the first of its paths that are no expressions by themselves."""
+        cause = next(claim.source.key for claim in claims if claim.own_regex)
+        first = {claim.source.key: claim for claim in reversed(tuple(claims)) if not claim.own_regex}
+        for claim in first.values():
+            self.findings.warning(
+                "path-became-regex",
+                claim.source.key,
+                claim.ref.field.child("path"),
+                f"{cause} makes every path of {host.host or 'the catch-all'} a regular expression.",
+                Effect.NONE,
+                related=(cause,),
+            )
 
 
 def _regex_key(claim: Claim) -> tuple[str, str]:

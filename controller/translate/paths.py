@@ -12,10 +12,15 @@ from urllib.parse import unquote_to_bytes
 MAX_PATH_BYTES = 3_000
 """nginx reads one parameter into a buffer of 4,096 bytes; escaping can add some."""
 
+MAX_QUOTED_BYTES = 3_900
+"""The same for the path as it is written: a dollar becomes `${hr_dollar}`, and what means something to an expression
+gets a backslash, which is doubled."""
+
 _STRICT = re.compile(r"/[A-Za-z0-9._/-]*")
 _PUNCTUATION = frozenset("-._~/%:@!*+,=&()")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONFUSING = re.compile(r"//|/\.\.?(?:/|$)|%2[fF]")
+_NAMED_GROUP = re.compile(r"\(\?(?:P?<(?![=!])|')")
 _FATAL_REGEX_ERRORS = (
     "nothing to repeat",
     "multiple repeat",
@@ -53,11 +58,15 @@ def implementation_path(path: str) -> str:
 
 
 def check_regex(pattern: str) -> None:
-    """Raises `ValueError` where no PCRE engine would take the pattern.
+    """Raises `ValueError` where no PCRE engine would take the pattern, or where it would set variables.
 
+    nginx makes a variable of every named group, and it overrides one of ours by that name: the address of an upstream,
+    the route in logs. Nothing here needs names, for `rewrite-target` knows groups by number only.
     Python's `re` is close to PCRE but not the same, so only faults that both share are decided here; nginx has the
     last word, and what it refuses is set apart with its host.
     """
+    if _NAMED_GROUP.search(pattern):
+        raise ValueError("a named group would set a variable of nginx; groups are named by number")
     try:
         re.compile(pattern)
     except re.error as error:
@@ -82,6 +91,13 @@ def _check_common(path: str) -> None:
         raise ValueError("it is not valid Unicode")
     if len(path.encode()) > MAX_PATH_BYTES:
         raise ValueError(f"it is longer than {MAX_PATH_BYTES} bytes")
+    _check_quoted_length(path)
+
+
+def _check_quoted_length(path: str) -> None:
+    special = sum(c.isascii() and not c.isalnum() and c != "/" for c in path)
+    if len(path.encode()) + 2 * special + 9 * path.count("$") > MAX_QUOTED_BYTES:
+        raise ValueError(f"it is longer than {MAX_QUOTED_BYTES} bytes once its special characters are escaped")
 
 
 def _decode(path: str) -> str:
@@ -95,4 +111,5 @@ def _decode(path: str) -> str:
         raise ValueError("its percent-encoded bytes are not UTF-8") from error
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in decoded):
         raise ValueError("it encodes a control character")
+    _check_quoted_length(decoded)
     return decoded

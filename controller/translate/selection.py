@@ -49,7 +49,7 @@ def _has_our_class(key: ObjectKey, ingress: Ingress, snapshot: Snapshot, options
     annotation = (ingress.metadata.annotations or {}).get(CLASS_ANNOTATION)
     if annotation is not None:
         return annotation == options.ingress_class
-    return options.watch_ingress_without_class or options.manifests
+    return options.watch_ingress_without_class
 
 
 def _is_known_class(key: ObjectKey, name: str, snapshot: Snapshot, options: Options, findings: Findings) -> bool:

@@ -18,6 +18,7 @@ from controller.translate.hosts import wildcard_of
 from controller.translate.locations import Locations
 
 EVERYTHING = PathMatch(MatchKind.PREFIX, "/")
+_ROOTS = (EVERYTHING, PathMatch(MatchKind.REGEX, "/"))
 NOT_FOUND = Location(EVERYTHING, Return(404), None)
 
 
@@ -44,7 +45,8 @@ class Servers:
         wildcard = tls.get(wildcard_of(claims.host)) if claims.host and not claims.host.startswith("*.") else None
         # Only a named host can redirect for its certificate: the catch-all's requests name hosts that have none.
         enabled = claims.host != CATCH_ALL and (own.enabled or bool(wildcard and wildcard.enabled))
-        locations = self.locations.of_host(claims, tls=enabled)
+        regex = self.locations.is_regex(claims)
+        locations = self.locations.of_host(claims, tls=enabled, regex=regex)
         if claims.host == CATCH_ALL:
             fallback, locations = self._catch_all_fallback(claims, locations, sources)
         else:
@@ -55,7 +57,7 @@ class Servers:
             fallback=fallback,
             tls=enabled,
             certificate=own.certificate,
-            regex=claims.regex,
+            regex=regex,
             origins=tuple(dict.fromkeys(source.key for source in claims.sources)),
         )
 
@@ -90,7 +92,7 @@ class Servers:
         """An Ingress that is nothing but a default backend takes `/` before any rule without a host."""
         ruleless = self._ruleless_default(sources)
         if ruleless is not None:
-            root = next((loc for loc in locations if loc.match == EVERYTHING and loc.origin), None)
+            root = next((loc for loc in locations if loc.match in _ROOTS and loc.origin), None)
             if root is not None and root.origin and ruleless.origin:
                 self._tell_root_taken(root.origin, ruleless.origin)
             return ruleless, tuple(loc for loc in locations if loc is not root)

@@ -35,14 +35,14 @@ def translate(
 ) -> Translation:
     """`now`: seconds since the epoch. `kept`: certificates served so far, by id. `cache` spares parsing them anew."""
     findings = Findings()
-    main, closed = _main_settings(snapshot, options, findings)
+    main, closing = _main_settings(snapshot, options, findings)
     sources = _sources(snapshot, options, main, findings)
     for decoding in snapshot.findings.values():
         findings.items.extend(decoding)
     upstreams = Upstreams(snapshot, options, findings)
     certificates = Certificates(snapshot, options, findings, cache or CertificateCache(), kept or {}, now)
     servers = Servers(
-        Locations(main, upstreams, findings, closed),
+        Locations(main, upstreams, findings, closing),
         upstreams,
         certificates,
         findings,
@@ -62,10 +62,10 @@ def translate(
     return Translation(configuration, Report.of(findings.items), references, tuple(s.key for s in sources))
 
 
-def _main_settings(snapshot: Snapshot, options: Options, findings: Findings) -> tuple[MainSettings, bool]:
+def _main_settings(snapshot: Snapshot, options: Options, findings: Findings) -> tuple[MainSettings, tuple[str, ...]]:
     found = snapshot.configmaps.get(options.configmap) if options.configmap else None
     if found is None or options.configmap is None:
-        return MainSettings(), False
+        return MainSettings(), ()
     return settings_of(found.data, options.configmap, findings)
 
 

@@ -63,7 +63,7 @@ def test_two_thousand_hosts(control_plane: ControlPlane, backends: Backends, tmp
         print(
             f"{COUNT} hosts: served {started:.1f} s after start; one more {one_more:.2f} s; controller {memory:.0f} MiB"
         )
-        assert started <= 10
+        assert started <= 10, headrace.log.read_text()[-3000:]
         assert one_more <= 2
         assert memory <= 200
     control_plane.kubectl("delete", "namespace", "scale", "--wait=false")

@@ -12,22 +12,21 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.endpoints.hold import Changed, HoldLimits, HoldMachine, Reason, Served
-from controller.endpoints.hold_server import MAX_HEAD, HoldServer, parse_request
+from controller.endpoints.hold import Changed, HoldLimits, HoldMachine, Reason
+from controller.endpoints.hold_server import MAX_HEAD, HoldServer, parse_request, places_in
 from controller.endpoints.table import PortKey
 
 WEB = PortKey("default", "web", "http")
 
 
 class Rig:
-    def __init__(self, path: Path, deadline: float = 0.3) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.machine = HoldMachine(HoldLimits(deadline=deadline, total=500, per_service=400))
+        self.machine = HoldMachine(HoldLimits(total=500, per_service=400))
         self.server = HoldServer(self.machine, str(path))
 
     def fresh(self) -> None:
-        self.server.on(Changed(WEB, ("10.0.0.1", "10.0.0.2")))
-        self.server.on(Served(WEB))
+        self.server.on(Changed(WEB, (("10.0.0.2", 8080),)))
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_unix_connection(str(self.path))
@@ -41,30 +40,38 @@ async def rig(run_dir: Path) -> AsyncIterator[Rig]:
     await made.server.stop()
 
 
-def request(round_: str = "0", status: int = 502, raw: int = 0, version: str = "1.1", extra: str = "") -> bytes:
+def request(
+    round_: str = "0", status: str = "502", again: str = "@hr_again", version: str = "1.1", extra: str = ""
+) -> bytes:
     return (
         f"GET /some/path?x HTTP/{version}\r\nHost: localhost\r\nX-Headrace-Upstream: http.web.default\r\n"
-        f"x-headrace-round: {round_}\r\nX-Headrace-Status: {status}\r\nX-Headrace-Raw: {raw}\r\n{extra}\r\n"
+        f"x-headrace-round: {round_}\r\nX-Headrace-Status: {status}\r\nX-Headrace-Again: {again}\r\n"
+        f"X-Headrace-Tried: 10.0.0.1:80\r\nX-Headrace-Waited: 0.5, - : 0.3\r\nX-Headrace-Deadline: 1.6\r\n{extra}\r\n"
     ).encode()
 
 
 async def answer(reader: asyncio.StreamReader) -> str:
-    """The place nginx is sent to, or the status line."""
+    """The place nginx is sent to, with the address; or the status line."""
     head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)).decode()
-    assert "Content-Length: 0" in head
-    places = [line.partition(": ")[2] for line in head.split("\r\n") if line.startswith("X-Accel-Redirect")]
-    return places[0] if places else head.split("\r\n")[0]
+    lines = dict(line.partition(": ")[::2] for line in head.split("\r\n"))
+    await reader.readexactly(int(lines["Content-Length"]))
+    found = [lines[name] for name in ("X-Accel-Redirect", "X-Headrace-Address") if name in lines]
+    return " ".join(found) or head.split("\r\n")[0]
+
+
+FRESH = "@hr_again 10.0.0.2:8080"
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (request(), "@hr_fresh"),
-        (request(""), "@hr_fresh"),
-        (request(raw=1), "@hr_raw"),
-        (request("3"), "@hr_502"),
-        (request("3", status=504), "@hr_504"),
-        (request("three", version="1.0"), "@hr_fresh"),
+        (request(), FRESH),
+        (request(""), FRESH),
+        (request(again="@hr_again_2"), "@hr_again_2 10.0.0.2:8080"),
+        (request(again="@somewhere"), FRESH),
+        (request("4"), "HTTP/1.1 502 Bad Gateway"),
+        (request("4", status="504"), "HTTP/1.1 504 Gateway Timeout"),
+        (request("three", version="1.0"), FRESH),
     ],
 )
 async def test_answers(rig: Rig, data: bytes, expected: str) -> None:
@@ -75,21 +82,42 @@ async def test_answers(rig: Rig, data: bytes, expected: str) -> None:
     writer.close()
 
 
+async def test_an_address_of_ipv6_is_in_brackets(rig: Rig) -> None:
+    rig.server.on(Changed(WEB, (("fd00::1", 80),)))
+    reader, writer = await rig.open()
+    writer.write(request())
+    assert await answer(reader) == "@hr_again [fd00::1]:80"
+    writer.close()
+
+
+def test_what_nginx_tried() -> None:
+    text = "10.0.0.1:80, [fd00:0::1]:80 : unix:/run/a:1 : default.web.80 : 10.0.0.2:8080, x"
+    assert list(places_in(text)) == [("10.0.0.1", 80), ("fd00::1", 80), ("10.0.0.2", 8080)]
+
+
+async def test_without_any_pod_it_gives_up_with_503(rig: Rig) -> None:
+    rig.server.on(Changed(WEB, ()))
+    reader, writer = await rig.open()
+    writer.write(request())
+    assert await answer(reader) == "HTTP/1.1 503 Service Unavailable"
+    writer.close()
+
+
 async def test_waits_for_fresh_content(rig: Rig) -> None:
     reader, writer = await rig.open()
     writer.write(request())
     await asyncio.sleep(0.05)
     assert rig.machine.counters.held_now == 1
     rig.fresh()
-    assert await answer(reader) == "@hr_fresh"
+    assert await answer(reader) == FRESH
     assert rig.machine.counters.held_now == 0
     writer.close()
 
 
 async def test_gives_up_at_the_deadline_with_the_failure_as_it_was(rig: Rig) -> None:
     reader, writer = await rig.open()
-    writer.write(request(status=504))
-    assert await answer(reader) == "@hr_504"
+    writer.write(request(status="504"))
+    assert await answer(reader) == "HTTP/1.1 504 Gateway Timeout"
     assert rig.machine.counters.ended[Reason.DEADLINE] == 1
     writer.close()
 
@@ -97,11 +125,10 @@ async def test_gives_up_at_the_deadline_with_the_failure_as_it_was(rig: Rig) -> 
 async def test_a_connection_serves_many_requests_also_when_they_come_at_once(rig: Rig) -> None:
     rig.fresh()
     reader, writer = await rig.open()
-    writer.write(request("3") * 500)
-    assert [await answer(reader) for _ in range(500)] == ["@hr_502"] * 500
-    await asyncio.sleep(0.02)  # past the settling time
-    writer.write(request() + request("3"))
-    assert [await answer(reader), await answer(reader)] == ["@hr_fresh", "@hr_502"]
+    writer.write(request("4") * 500)
+    assert [await answer(reader) for _ in range(500)] == ["HTTP/1.1 502 Bad Gateway"] * 500
+    writer.write(request() + request("4"))
+    assert [await answer(reader), await answer(reader)] == [FRESH, "HTTP/1.1 502 Bad Gateway"]
     writer.close()
 
 
@@ -114,7 +141,7 @@ async def test_http_1_0_and_bodies_end_the_connection(rig: Rig) -> None:
     ):
         reader, writer = await rig.open()
         writer.write(data + b"hello")
-        assert await answer(reader) == "@hr_fresh"
+        assert await answer(reader) == FRESH
         assert await asyncio.wait_for(reader.read(), 1) == b""
         writer.close()
 
@@ -154,7 +181,7 @@ async def test_a_slow_client_still_gets_its_answer(rig: Rig) -> None:
     for byte in request():
         writer.write(bytes([byte]))
         await asyncio.sleep(0)
-    assert await answer(reader) == "@hr_fresh"
+    assert await answer(reader) == FRESH
     writer.close()
 
 
@@ -172,7 +199,7 @@ async def test_hundreds_wait_and_go_together(rig: Rig) -> None:
         writer.write(request())
     await asyncio.sleep(0.1)
     rig.fresh()
-    assert {await answer(reader) for reader, _ in opened} == {"@hr_fresh"}
+    assert {await answer(reader) for reader, _ in opened} == {FRESH}
     for _, writer in opened:
         writer.close()
 
@@ -182,7 +209,7 @@ async def test_stopping_lets_everyone_go_with_the_failure(rig: Rig) -> None:
     writer.write(request())
     await asyncio.sleep(0.05)
     await rig.server.stop()
-    assert await answer(reader) == "@hr_502"
+    assert await answer(reader) == "HTTP/1.1 502 Bad Gateway"
     assert not rig.path.exists()
     writer.close()
 

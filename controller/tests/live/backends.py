@@ -1,8 +1,10 @@
 """Backends for live tests: HTTP/1.1 servers in one thread that answer with what they received, as JSON.
 
 Paths with a meaning: `/status/NNN` answers that code, `/only/NAME/NNN` does so on that backend alone, `/slow/SECONDS`
-waits first, `/stream/N` sends N lines one by one; a request to upgrade is answered with 101 and then echoed byte for
-byte.
+waits first, `/stream/N` sends N lines one by one, `/events/N` the same as server-sent events, `/reset` ends the
+connection without an answer; a request to upgrade is answered with 101 and then echoed byte for byte.
+
+`Blackhole` is an address where connections hang; `PodProcess` is a backend that is a process of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +12,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import select
+import socket
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _REQUEST = re.compile(rb"(\S+) (\S+) HTTP/1\.[01]")
 
@@ -78,6 +85,56 @@ class Backends:
         await asyncio.sleep(0)
 
 
+class Blackhole:
+    """A place that nothing comes back from: it listens, its queue is full, and nobody accepts. A context manager."""
+
+    host = "127.0.0.1"
+
+    def __enter__(self) -> Blackhole:
+        self._listener = socket.socket()
+        self._listener.bind((self.host, 0))
+        self._listener.listen(0)
+        self.port: int = self._listener.getsockname()[1]
+        self._waiting: list[socket.socket] = []
+        while self._connects():
+            assert len(self._waiting) < 10, "connections do not hang here"
+        return self
+
+    def _connects(self) -> bool:
+        trial = socket.socket()
+        trial.setblocking(False)
+        trial.connect_ex((self.host, self.port))
+        self._waiting.append(trial)
+        return bool(select.select([], [trial], [], 0.2)[1])
+
+    def __exit__(self, *_: object) -> None:
+        for opened in (*self._waiting, self._listener):
+            opened.close()
+
+
+class PodProcess:
+    """`pod.py`, running. `keep`: whether it keeps connections."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, *, keep: bool) -> None:
+        script = str(Path(__file__).parent / "pod.py")
+        command = [sys.executable, "-S", "-E", script, *([] if keep else ["close"])]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self._process.stdout
+        self.port = int(self._process.stdout.readline())
+
+    def terminate(self) -> None:
+        """SIGTERM; does not wait."""
+        self._process.terminate()
+
+    def reap(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
+
+
 async def _answer(backend: Backend, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -97,6 +154,9 @@ async def _answer(backend: Backend, reader: asyncio.StreamReader, writer: asynci
         "body": body.decode("latin-1"),
     }
     backend.requests.append(seen)
+    if "/reset" in target:
+        writer.transport.abort()
+        return False
     if headers.get("upgrade"):
         await _echo(reader, writer)
         return False
@@ -129,10 +189,11 @@ async def _respond(seen: dict[str, object], target: str, writer: asyncio.StreamW
         status = int(found[2])
     if found := re.search(r"/slow/([\d.]+)", target):
         await asyncio.sleep(float(found[1]))
-    if found := re.search(r"/stream/(\d+)", target):
-        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for number in range(int(found[1])):
-            line = f"line {number}\n".encode()
+    if found := re.search(r"/(stream|events)/(\d+)", target):
+        kind, shape = ("text/plain", "line {}\n") if found[1] == "stream" else ("text/event-stream", "data: {}\n\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        for number in range(int(found[2])):
+            line = shape.format(number).encode()
             writer.write(b"%x\r\n%s\r\n" % (len(line), line))
             await writer.drain()
             await asyncio.sleep(0.1)

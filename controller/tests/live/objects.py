@@ -85,6 +85,19 @@ def slice_of(
     }
 
 
+def slice_at(
+    name: str, *places: tuple[str, int] | Object, port: int | None = None, namespace: str = "default", suffix: str = "1"
+) -> Object:
+    """One EndpointSlice of (address, port), or of endpoints written out, whose port is `port`."""
+    found = next((place[1] for place in places if isinstance(place, tuple)), port or 8080)
+    built = slice_of(name, namespace=namespace, suffix=suffix)
+    built["endpoints"] = [{"addresses": [p[0]]} if isinstance(p, tuple) else p for p in places]
+    built["ports"][0]["port"] = found
+    if any(":" in address for endpoint in built["endpoints"] for address in endpoint["addresses"]):
+        built["addressType"] = "IPv6"
+    return built
+
+
 def app(name: str, *backends: Backend, namespace: str = "default") -> list[Object]:
     """A Service and its EndpointSlice."""
     return [service(name, namespace), slice_of(name, *backends, namespace=namespace)]

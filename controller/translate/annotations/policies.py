@@ -25,6 +25,9 @@ from controller.translate.findings import Findings
 T = TypeVar("T")
 _ANNOTATIONS = FieldPath("metadata.annotations")
 _REWRITE = re.compile(r"/?(?:[A-Za-z0-9._~/:-]|\$[1-9](?![0-9]))*")
+_FIREWALL = frozenset({"enable-modsecurity", "enable-owasp-core-rules"})
+_MAX_TARGET = 2_000
+"""nginx reads one parameter into a buffer of 4,096 bytes."""
 _HARMLESS = {
     ("proxy-ssl-verify", "off"),
     ("enable-modsecurity", "false"),
@@ -37,7 +40,10 @@ _HARMLESS = {
 
 @dataclass(frozen=True, slots=True)
 class IngressPolicy:
-    """What the annotations of one Ingress ask for. `closed`: its paths answer 503, because a protection is missing."""
+    """What the annotations of one Ingress ask for.
+
+    `closed`: its paths answer 503, because a protection is missing. `global_auth`: `global-auth-url` is for it too.
+    """
 
     use_regex: bool = False
     rewrite_target: str = ""
@@ -48,6 +54,7 @@ class IngressPolicy:
     access_log: bool = True
     hold: bool = True
     canary: bool = False
+    global_auth: bool = True
     closed: bool = False
 
 
@@ -55,7 +62,7 @@ def policy_of(
     ingress: Ingress, key: ObjectKey, main: MainSettings, options: Options, findings: Findings
 ) -> IngressPolicy:
     """Reads every annotation of the Ingress once."""
-    reader = _Reader(ingress, key, options, findings)
+    reader = _Reader(ingress, key, main, options, findings)
     return IngressPolicy(
         use_regex=reader.value("use-regex", values.boolean, False),
         rewrite_target=reader.value("rewrite-target", _rewrite_target, ""),
@@ -65,19 +72,23 @@ def policy_of(
         port_in_redirect=reader.value("use-port-in-redirects", values.boolean, main.use_port_in_redirects),
         access_log=reader.value("enable-access-log", values.boolean, True),
         hold=reader.ours("hold", values.boolean, True),
-        canary=reader.quiet("canary", values.boolean, False),
+        canary=reader.canary(),
+        global_auth=reader.value("enable-global-auth", values.boolean, True),
         closed=reader.report_the_rest(),
     )
 
 
 class _Reader:
-    def __init__(self, ingress: Ingress, key: ObjectKey, options: Options, findings: Findings) -> None:
+    def __init__(
+        self, ingress: Ingress, key: ObjectKey, main: MainSettings, options: Options, findings: Findings
+    ) -> None:
         prefix = options.annotations_prefix + "/"
         everything = ingress.metadata.annotations or {}
         self._raw = {k.removeprefix(prefix): _trimmed(v) for k, v in everything.items() if k.startswith(prefix)}
         self._ours = {k: _trimmed(v) for k, v in everything.items() if k.startswith(OUR_PREFIX)}
         self._prefix = prefix
         self._key = key
+        self._main = main
         self._findings = findings
 
     def value(self, name: str, parse: Callable[[str], T], default: T) -> T:
@@ -88,12 +99,18 @@ class _Reader:
         """The same for an annotation that ingress-nginx never had."""
         return self._parse(OUR_PREFIX + name, self._ours.get(OUR_PREFIX + name, ""), parse, default)
 
-    def quiet(self, name: str, parse: Callable[[str], T], default: T) -> T:
-        """The parsed value, or the default without a word: another finding is made of it."""
-        try:
-            return parse(self._raw[name]) if self._raw.get(name) else default
-        except ValueError:
-            return default
+    def canary(self) -> bool:
+        """Whether this is one; told as a whole, because none of its paths is made."""
+        found = self.value("canary", values.boolean, False)
+        if found:
+            self._findings.error(
+                "annotation-unsupported",
+                self._key,
+                _ANNOTATIONS.key(self._prefix + "canary"),
+                "Canaries are not carried out in this version, so all traffic stays with the main Ingress.",
+                Effect.OBJECT_IGNORED,
+            )
+        return found
 
     def _parse(self, full_name: str, text: str, parse: Callable[[str], T], default: T) -> T:
         if not text:
@@ -116,30 +133,33 @@ class _Reader:
         for name, text in sorted(self._raw.items()):
             verdict = VERDICTS.get(name)
             where = _ANNOTATIONS.key(self._prefix + name)
-            if not text or verdict in (Verdict.HONOURED, Verdict.SILENT) or name.startswith("canary"):
-                continue  # a canary is told as a whole, where its paths would have been made
+            if not text or verdict in (Verdict.HONOURED, Verdict.SILENT) or (verdict and name.startswith("canary")):
+                continue  # a canary is told as a whole
             if verdict is None:
-                self._unknown(name, where)
+                self._unknown(where, nearest_name(name, VERDICTS), self._prefix)
             elif verdict is Verdict.CLOSES:
                 closed |= self._closes(name, text, where)
             elif verdict is Verdict.REFUSED:
                 self._refused(where)
             else:
                 self._unsupported(where)
-        for name in sorted(self._ours):
-            if name.removeprefix(OUR_PREFIX) not in OUR_ANNOTATIONS:
-                self._unknown(name, _ANNOTATIONS.key(name))
+        for full_name in sorted(self._ours):
+            name = full_name.removeprefix(OUR_PREFIX)
+            if name not in OUR_ANNOTATIONS:
+                self._unknown(_ANNOTATIONS.key(full_name), nearest_name(name, OUR_ANNOTATIONS), OUR_PREFIX)
         return closed
 
-    def _unknown(self, name: str, where: FieldPath) -> None:
-        near = nearest_name(name)
-        hint = f"Did you mean {self._prefix}{near}?" if near else ""
+    def _unknown(self, where: FieldPath, near: str | None, prefix: str) -> None:
+        hint = f"Did you mean {prefix}{near}?" if near else ""
         self._findings.warning(
             "annotation-unknown", self._key, where, "There is no such annotation.", Effect.SETTING_IGNORED, hint
         )
 
     def _closes(self, name: str, text: str, where: FieldPath) -> bool:
         if (name, text.lower()) in _HARMLESS:
+            return False
+        if name in _FIREWALL and self._main.allow_missing_waf:
+            self._unsupported(where)
             return False
         self._findings.error(
             "annotation-closes-route",
@@ -178,6 +198,8 @@ def _shown(text: str) -> str:
 
 
 def _rewrite_target(text: str) -> str:
+    if len(text) > _MAX_TARGET:
+        raise ValueError(f"expected no more than {_MAX_TARGET} characters")
     if not _REWRITE.fullmatch(text):
         raise ValueError("expected a path of letters, digits, - . _ ~ / : and $1 to $9")
     return text

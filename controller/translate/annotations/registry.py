@@ -12,6 +12,7 @@ Verdicts:
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -26,7 +27,7 @@ class Verdict(StrEnum):
 _NAMES: dict[Verdict, str] = {
     Verdict.HONOURED: """
         rewrite-target use-regex ssl-redirect force-ssl-redirect preserve-trailing-slash use-port-in-redirects
-        enable-access-log
+        enable-access-log enable-global-auth
     """,
     Verdict.CLOSES: """
         auth-type auth-secret auth-url auth-tls-secret auth-tls-match-cn
@@ -54,7 +55,7 @@ _NAMES: dict[Verdict, str] = {
         x-forwarded-prefix fastcgi-index fastcgi-params-configmap auth-secret-type auth-realm auth-method auth-signin
         auth-signin-redirect-param auth-response-headers auth-proxy-set-headers auth-request-redirect
         auth-always-set-cookie auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars
-        auth-keepalive-requests auth-keepalive-timeout enable-global-auth satisfy auth-tls-verify-client
+        auth-keepalive-requests auth-keepalive-timeout satisfy auth-tls-verify-client
         auth-tls-verify-depth auth-tls-error-page auth-tls-pass-certificate-to-upstream ssl-ciphers
         ssl-prefer-server-ciphers ssl-passthrough proxy-ssl-verify-depth proxy-ssl-name proxy-ssl-server-name
         proxy-ssl-ciphers proxy-ssl-protocols enable-cors cors-allow-origin cors-allow-methods cors-allow-headers
@@ -77,7 +78,7 @@ OUR_PREFIX = "headrace.dev/"
 OUR_ANNOTATIONS = frozenset({"hold"})
 
 
-def nearest_name(name: str) -> str | None:
-    """The known annotation that looks most like this one, or None where none does."""
-    close = difflib.get_close_matches(name, VERDICTS, n=1, cutoff=0.75)
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name that looks most like this one, or None where none does."""
+    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.75)
     return close[0] if close else None

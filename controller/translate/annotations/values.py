@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-_SIZE = re.compile(r"[0-9]{1,15}[bBkKmMgG]?")
+_SIZE = re.compile(r"([0-9]{1,15})([bBkKmMgG]?)")
+_BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
@@ -37,11 +38,28 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def size(text: str) -> str:
-    """A size as nginx reads it: digits and k, m or g (https://nginx.org/en/docs/syntax.html)."""
-    if not _SIZE.fullmatch(text):
-        raise ValueError("expected a size such as 8k, 10m or 1g")
-    return text.lower().removesuffix("b")
+def size(low: int, high: int) -> Callable[[str], str]:
+    """A size as nginx reads it: digits and k, m or g (https://nginx.org/en/docs/syntax.html), within bounds in bytes.
+
+    Beyond the bounds nginx refuses its whole configuration. Written without g, which it takes in few places.
+    """
+
+    def parse(text: str) -> str:
+        found = _SIZE.fullmatch(text)
+        number, unit = (int(found[1]), found[2].lower().removesuffix("b")) if found else (0, "")
+        if not found or not low <= number * _BYTES[unit] <= high:
+            raise ValueError(f"expected a size such as 8k or 10m, from {_short(low)} to {_short(high)}")
+        return f"{number * 1024}m" if unit == "g" else f"{number}{unit}"
+
+    return parse
+
+
+def _short(number: int) -> str:
+    """1048576 as 1m."""
+    for unit in ("g", "m", "k"):
+        if number and number % _BYTES[unit] == 0:
+            return f"{number // _BYTES[unit]}{unit}"
+    return str(number)
 
 
 def seconds(text: str) -> int:
@@ -53,9 +71,10 @@ def seconds(text: str) -> int:
 
 
 def duration(text: str) -> str:
-    """A time that is handed to nginx as written."""
-    if not _DURATION.fullmatch(text):
+    """A time of whole seconds that is handed to nginx as written."""
+    if text.endswith("ms"):
         raise ValueError("expected a time such as 10m or 60s")
+    seconds(text)
     return text
 
 
@@ -96,8 +115,8 @@ def words(allowed: Iterable[str], separator: str | None = None) -> Callable[[str
 
 
 def cidrs(text: str) -> tuple[str, ...]:
-    """Networks or addresses, comma separated, in their canonical form."""
-    return tuple(_cidr(item.strip()) for item in text.split(",") if item.strip())
+    """Networks or addresses, comma separated, each once and in its canonical form."""
+    return tuple(dict.fromkeys(_cidr(item.strip()) for item in text.split(",") if item.strip()))
 
 
 def _cidr(item: str) -> str:
