@@ -51,7 +51,7 @@ from controller.version import __version__
 
 logger = logging.getLogger(__name__)
 
-SAVE_INTERVAL = 2.0
+SAVE_INTERVAL = 1.0
 """Seconds between two savings of the endpoint table, where it changed."""
 
 REFRESH_INTERVAL = 600.0
@@ -138,6 +138,7 @@ class App:
         self._report = Report()
         self._served: Configuration | None = None
         self._draining = False
+        self._saved_table = b""
         self._read_metrics()
 
     # -- from start to end
@@ -168,7 +169,7 @@ class App:
                     "external-names": self._external.run(),
                     "request-log": self._requests.run(),
                     "loop-lag": sample_loop_lag(self._metrics.record_loop_lag),
-                    "endpoint-table": self._keep_table(Path(self._layout.state_dir) / "endpoints.json"),
+                    "endpoint-table": self._keep_table(),
                     "nginx-watch": self._watch_nginx(),
                     "progress": self._tell_progress(),
                     **self._outside.tasks(self._store, self._metrics),
@@ -343,17 +344,20 @@ class App:
 
     # -- small eternal tasks
 
-    async def _keep_table(self, path: Path) -> None:
+    async def _keep_table(self) -> None:
         """Saves the endpoint table, so that a restarted controller can answer before it has seen the cluster."""
-        saved = b""
-        while True:
-            await asyncio.sleep(SAVE_INTERVAL)
-            if not self._store.ready:
-                continue
-            text = self._endpoints.table.save()
-            if text != saved:
-                await asyncio.to_thread(_replace, path, text)
-                saved = text
+        try:
+            while True:
+                await asyncio.sleep(SAVE_INTERVAL)
+                await asyncio.to_thread(self._save_table, self._endpoints.table.save())
+        finally:
+            self._save_table(self._endpoints.table.save())
+
+    def _save_table(self, text: bytes) -> None:
+        """Nothing is saved before all was read: it would be less than what the last run left."""
+        if self._store.ready and text != self._saved_table:
+            _replace(Path(self._layout.state_dir) / "endpoints.json", text)
+            self._saved_table = text
 
     async def _tell_progress(self) -> None:
         """One line a second while objects are read; afterwards a build now and then, for what time alone changes."""

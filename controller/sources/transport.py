@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 30.0
 SILENCE = 120.0
-"""Seconds without a byte after which a watch is taken for dead. The API server sends a bookmark about every minute."""
+"""Seconds without a byte after which a watch is ended. A kind that never changes has no bookmarks: that is no fault."""
 
 CREDENTIALS_AGE = 60.0
 """Seconds after which credentials that may change are looked at again."""
@@ -61,7 +61,7 @@ class Transport:
 
     @asynccontextmanager
     async def watch(self, scope: Scope, version: str, seconds: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Lines of JSON, from `version` on, for so many seconds. Entered once the server has agreed."""
+        """Lines of JSON, from `version` on, for so many seconds or until silence. Entered once the server agrees."""
         import aiohttp
 
         query = [*scope.selectors, ("watch", "true"), ("allowWatchBookmarks", "true")]
@@ -284,9 +284,14 @@ def _kept_alive_socket(address: Any) -> socket.socket:
 
 
 async def _ours(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    import aiohttp
+
     with _as_ours():
-        async for line in lines:
-            yield line
+        try:
+            async for line in lines:
+                yield line
+        except aiohttp.SocketTimeoutError:
+            logger.debug("watch was silent", extra={"seconds": SILENCE})
 
 
 @contextmanager

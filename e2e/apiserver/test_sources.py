@@ -63,10 +63,14 @@ class Reading:
     def __init__(self, source: ClusterSource, options: Options) -> None:
         self.source, self.store = source, Store(expected_kinds(options))
         self.told: list[Event] = []
+        self._loop = asyncio.get_running_loop()
 
     def emit(self, event: Event) -> None:
         self.told.append(event)
         self.store.apply(event)
+
+    def want_secrets(self, keys: frozenset[ObjectKey]) -> None:
+        self._loop.call_soon_threadsafe(self.source.want_secrets, keys)
 
     def until(self, condition: Callable[[], bool], seconds: float = IN_TIME) -> float:
         """Seconds waited."""
@@ -168,13 +172,13 @@ def test_a_secret_may_change_its_type(control_plane: ControlPlane, account: Path
     pair = tls_secret("pair", key_pair("a.test"), namespace)
     control_plane.apply(web(namespace, tls=[{"secretName": "pair"}]), opaque("pair", namespace))
     with reading(account, Options()) as run:
-        run.source.want_secrets(frozenset({key}))
+        run.want_secrets(frozenset({key}))
         before = run.store.object(key)
         for made in (pair, opaque("pair", namespace, "y"), pair, opaque("pair", namespace, "z")):
             control_plane.kubectl("replace", "--force", "-f", "-", input=json.dumps(made))
             run.until(lambda: run.has(key) and run.store.object(key) != before)  # noqa: B023
             before = run.store.object(key)
-        run.source.want_secrets(frozenset())
+        run.want_secrets(frozenset())
         run.until(lambda: not run.has(key))
 
 
