@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+READY := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check e2e docs clean
@@ -10,19 +11,23 @@ STAMP := $(VENV)/.installed
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## make .venv with the command `headrace`
+setup: $(READY) ## make .venv with the command `headrace`
 
-$(STAMP): pyproject.toml controller/version.py
+$(READY): pyproject.toml controller/version.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Headrace needs Python 3.11 or newer; say which with: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[nginx]'
+	@touch $@
+
+$(DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[nginx,dev]'
 	@touch $@
 
-demo: $(STAMP) ## serve the examples on ports 8080 and 8443, without a cluster
+demo: $(READY) ## serve the examples on ports 8080 and 8443, without a cluster
 	$(BIN)/python examples/demo.py
 
-check: $(STAMP) ## style, types and the direction of imports
+check: $(DEV) ## style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,11 +36,12 @@ check: $(STAMP) ## style, types and the direction of imports
 test: check ## everything that needs no root: unit, golden cases, properties, real nginx
 	$(BIN)/pytest -q -n auto
 
-e2e: $(STAMP) ## a real Kubernetes control plane with a real nginx (root, Debian)
+e2e: $(DEV) ## a real Kubernetes control plane with a real nginx (root, Debian)
 	@command -v ip >/dev/null || { apt-get update -qq && apt-get install -y -qq iproute2; }
 	$(BIN)/pytest -q -s e2e
+	HEADRACE_LOAD_SECONDS=60 $(BIN)/pytest -q -s controller/tests/live/test_flip_load.py
 
-docs: $(STAMP) ## write the generated pages anew
+docs: $(READY) ## write the generated pages anew
 	$(BIN)/python -m controller.docs
 
 clean: ## remove what the other targets made
