@@ -39,7 +39,6 @@ test: check ## everything that needs no root: unit, golden cases, properties, re
 e2e: $(DEV) ## a real Kubernetes control plane with a real nginx (root, Debian)
 	@command -v ip >/dev/null || { apt-get update -qq && apt-get install -y -qq iproute2; }
 	$(BIN)/pytest -q -s e2e
-	HEADRACE_LOAD_SECONDS=60 $(BIN)/pytest -q -s controller/tests/live/test_flip_load.py
 
 docs: $(READY) ## write the generated pages anew
 	$(BIN)/python -m controller.docs

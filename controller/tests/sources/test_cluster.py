@@ -239,6 +239,7 @@ async def test_a_secret_that_is_made_anew_with_another_type_is_neither_lost_nor_
         await asyncio.sleep(0.01)
         assert {key.name for key in run.store.snapshot().secrets} == {"pair"}
         world.say(TLS, "ADDED", "pair", "13")
+        world.say(named, "DELETED", "pair", "12")
         await world.until(lambda: named not in world.watched)
         assert {key.name for key in run.store.snapshot().secrets} == {"pair"}
         assert Deleted(secret("pair")) not in run.told
