@@ -57,9 +57,9 @@ _ALL = (
     ),
     CodeDoc(
         "path-regex-invalid",
-        "A path is used as a regular expression and does not compile.",
+        "A path is used as a regular expression and does not compile, or names its groups.",
         "That path is not created; the rest of the Ingress is served.",
-        "Correct the expression (PCRE syntax), or remove use-regex and rewrite-target from the Ingresses of this host.",
+        "Correct the expression (PCRE syntax, groups by number), or remove use-regex and rewrite-target from this host.",
     ),
     CodeDoc(
         "path-taken",
@@ -184,7 +184,7 @@ _ALL = (
     CodeDoc(
         "configmap-key-invalid",
         "A value of the controller's ConfigMap is not in its grammar.",
-        "The default is used for that key; all other keys apply.",
+        "The default is used for that key, or, where that would be dangerous, the safe choice; all other keys apply.",
         "Correct the value; the message says what is accepted.",
     ),
     CodeDoc(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import unified_diff
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +11,13 @@ from controller.model.refs import Kind
 from controller.render.fragments import Renderer
 from controller.state.events import Applied, Deleted, Rejected
 from controller.state.store import Store
-from controller.tests.case_runner import LAYOUT, BadCase, Case, Outcome, all_cases, outcome_of, run, settings_of
+from controller.tests.case_files import BadCase, Case, all_cases, settings_of
+from controller.tests.case_runner import LAYOUT, Outcome, outcome_of, run
 from controller.translate.tls import CertificateCache
 
 CASES = all_cases()
+PRESENT = [case for case in CASES if not (case.directory / "before.yaml").exists()]
+"""Those to which it does not matter what was there earlier."""
 EACH = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
@@ -45,11 +49,9 @@ def test_a_second_build_changes_nothing(case: Case) -> None:
     assert all(second.fragments.fragments[path] is fragment for path, fragment in servers.items())
 
 
-@EACH
+@pytest.mark.parametrize("case", PRESENT, ids=[case.name for case in PRESENT])
 def test_one_object_at_a_time_leads_to_the_same(case: Case) -> None:
     """One renderer and one certificate cache serve all the way, as in the controller; then each object leaves once."""
-    if case.earlier:
-        pytest.skip("what was there earlier is part of this case")
     store, renderer, cache = Store(frozenset()), Renderer(LAYOUT), CertificateCache()
     for event in case.events:
         store.apply(event)
@@ -73,6 +75,23 @@ def test_only_findings_and_nothing_else_come_of_an_unreadable_object(case: Case)
 
 def test_there_are_cases() -> None:
     assert len(CASES) >= 150
+
+
+def test_files_without_a_meaning_are_refused(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    (tmp_path / "in.yaml").write_text("kind: List\n")
+    with pytest.raises(BadCase, match="nothing is expected"):
+        case.files()
+    (tmp_path / "explain.txt").write_text("http://a.com/ -> 404\n")
+    assert set(case.files()) == {"explain.txt"}
+    (tmp_path / "models.yaml").write_text("hosts: {}\n")
+    with pytest.raises(BadCase, match=r"models\.yaml"):
+        case.files()
+
+
+def test_a_file_of_a_host_that_is_gone_is_stale() -> None:
+    found = run(CASES[0]).parts(["conf/no-such-host.conf", "model.yaml"])
+    assert "conf/no-such-host.conf" not in found
 
 
 def test_a_key_that_nobody_reads_is_refused() -> None:

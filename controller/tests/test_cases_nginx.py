@@ -19,7 +19,8 @@ from controller.model.configuration import Configuration
 from controller.model.fragments import FragmentSet
 from controller.model.layout import Layout, NginxBinary
 from controller.render.fragments import Renderer
-from controller.tests.case_runner import LAYOUT, Case, Question, all_cases, question_of, run
+from controller.tests.case_files import Case, Question, all_cases, question_of
+from controller.tests.case_runner import LAYOUT, run
 from controller.tests.endpoints.backends import free_port, nginx_binary
 
 pytestmark = pytest.mark.nginx

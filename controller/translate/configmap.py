@@ -139,6 +139,9 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 }
 """Keys that are carried out, with the grammar of each."""
 
+SAFE: dict[str, Any] = {"proxy-real-ip-cidr": ()}
+"""What an invalid value comes to where the default would be the dangerous choice: whom to trust is nobody then."""
+
 CLOSING = frozenset(
     {"global-auth-url", "whitelist-source-range", "denylist-source-range", "block-cidrs", "block-user-agents",
      "block-referers"}
@@ -221,6 +224,8 @@ def _parsed(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> li
                 found.append((key.replace("-", "_"), parse(text.strip())))
             except ValueError as reason:
                 _report_invalid(key, text, reason, owner, findings)
+                if key in SAFE:
+                    found.append((key.replace("-", "_"), SAFE[key]))
     return found
 
 

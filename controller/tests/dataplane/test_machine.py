@@ -9,7 +9,7 @@ import pytest
 
 from controller.dataplane import machine
 from controller.dataplane.machine import Answer, Command, Done, Failed, Refused, Served, apply_steps, resume_steps
-from controller.dataplane.result import ApplyResult, Outcome, Refusal, Stand
+from controller.dataplane.result import ApplyResult, Outcome, Quarantine, Refusal, Stand
 from controller.model.fragments import Fragment, FragmentSet
 
 Respond = Callable[[Command], Answer | None]
@@ -333,8 +333,16 @@ def test_one_changed_server_is_tested_without_the_others(served: Served) -> None
     assert [set(servers) for servers in tested] == [{path for path in changed if path.startswith("servers/")}]
 
 
-@pytest.mark.parametrize("doubt", [{"surprised": True}, {"quarantined": (object(),)}, {"answers": False}], ids=str)
-def test_all_is_tested_where_there_is_doubt(served: Served, doubt: dict[str, object]) -> None:
-    steps = apply_steps(replace(served, **doubt), WANTED, 2, "routes")  # type: ignore[arg-type]
+QUARANTINED = Quarantine("servers/a.conf", (), "bad", Stand.STUB)
+DOUBTS = {
+    "surprised": lambda served: replace(served, surprised=True),
+    "quarantined": lambda served: replace(served, quarantined=(QUARANTINED,)),
+    "silent": lambda served: replace(served, answers=False),
+}
+
+
+@pytest.mark.parametrize("doubt", DOUBTS)
+def test_all_is_tested_where_there_is_doubt(served: Served, doubt: str) -> None:
+    steps = apply_steps(DOUBTS[doubt](served), WANTED, 2, "routes")
     next(steps)
     assert steps.send(Done()) == machine.Test(2)
