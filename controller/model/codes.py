@@ -59,7 +59,7 @@ _ALL = (
         "path-regex-invalid",
         "A path is used as a regular expression and does not compile, or names its groups.",
         "That path is not created; the rest of the Ingress is served.",
-        "Correct the expression (PCRE syntax, groups by number), or remove use-regex and rewrite-target from this host.",
+        "Correct the expression (PCRE, groups by number), or remove use-regex and rewrite-target from this host.",
     ),
     CodeDoc(
         "path-taken",

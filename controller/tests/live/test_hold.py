@@ -32,7 +32,7 @@ def refusing(name: str) -> list[Object]:
 @pytest.fixture(scope="module")
 def headrace(run: Run) -> Iterator[Headrace]:
     rewritten = {"rewrite-target": "/new/$1", "use-regex": "true"}
-    running = run(
+    yield run(
         ingress("app", ("app.test", "/", "Prefix", "app")),
         ingress("again", ("again.test", "/old/(.*)", "ImplementationSpecific", "app"), annotations=rewritten),
         ingress("quiet", ("quiet.test", "/", "Prefix", "app"), annotations={"enable-access-log": "false"}),
@@ -44,13 +44,10 @@ def headrace(run: Run) -> Iterator[Headrace]:
         ingress("slow", ("slow.test", "/", "Prefix", "slow")),
         service("app"),
         service("slow"),
-        service("gone"),
-        *(document for name in ("off", "broken", "many", "leaver") for document in refusing(name)),
+        *(document for name in ("off", "broken", "many", "leaver", "gone") for document in refusing(name)),
         configmap(proxy_read_timeout="1"),
         flags=CONFIGMAP,
     )
-    running.write("gone.yaml", refusing("gone")[1])
-    yield running
 
 
 REQUESTS: list[Sent] = [
@@ -175,7 +172,7 @@ def test_when_the_last_pod_is_gone_it_ends_as_503(headrace: Headrace) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting: Future[tuple[float, Answer]] = pool.submit(timed, lambda: headrace.get("http://gone.test/"))
         time.sleep(0.3)
-        headrace.write("gone.yaml", slice_of("gone"))
+        headrace.write("gone.yaml", slice_of("gone"))  # comes before objects.yaml
         took, answer = waiting.result()
     assert answer.status == 503 and 2 < took < DEADLINE
 
