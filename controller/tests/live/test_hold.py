@@ -32,7 +32,7 @@ def refusing(name: str) -> list[Object]:
 @pytest.fixture(scope="module")
 def headrace(run: Run) -> Iterator[Headrace]:
     rewritten = {"rewrite-target": "/new/$1", "use-regex": "true"}
-    yield run(
+    running = run(
         ingress("app", ("app.test", "/", "Prefix", "app")),
         ingress("again", ("again.test", "/old/(.*)", "ImplementationSpecific", "app"), annotations=rewritten),
         ingress("quiet", ("quiet.test", "/", "Prefix", "app"), annotations={"enable-access-log": "false"}),
@@ -48,6 +48,8 @@ def headrace(run: Run) -> Iterator[Headrace]:
         configmap(proxy_read_timeout="1"),
         flags=CONFIGMAP,
     )
+    time.sleep(2)  # the pods are not new any more
+    yield running
 
 
 REQUESTS: list[Sent] = [
