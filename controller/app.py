@@ -20,7 +20,7 @@ from controller.dataplane.binary import find_nginx, inspect_nginx
 from controller.dataplane.driver import DataPlane
 from controller.dataplane.result import ApplyResult, Outcome
 from controller.dataplane.worker_user import worker_user
-from controller.endpoints.external import ExternalNames, ExternalOptions, target_of
+from controller.endpoints.external import ExternalNames, ExternalOptions, cluster_service, target_of
 from controller.endpoints.service import EndpointService
 from controller.endpoints.table import Address, restore
 from controller.findings import FindingsLog, with_quarantine
@@ -56,6 +56,9 @@ SAVE_INTERVAL = 1.0
 
 REFRESH_INTERVAL = 600.0
 """Seconds between builds without a change: certificates run out by themselves."""
+
+CLUSTER_DOMAIN = "cluster.local"
+"""The usual one; Services are also known as `svc.ns` and `svc.ns.svc`, whatever it is."""
 
 COUNTED = {
     "ingresses": Kind.INGRESS,
@@ -128,10 +131,16 @@ class App:
         self._data_plane = DataPlane(layout, reload_interval=settings.reload_interval)
         kept = kept_certificates(Path(layout.certificates_dir))
         self._reconciler = Reconciler(
-            Builder(settings.options, Renderer(layout), kept), self, self._store.snapshot, self._publish
+            Builder(settings.options, Renderer(layout), kept),
+            self,
+            self._store.snapshot,
+            self._publish,
+            lambda: self._metrics.record_internal_error("build"),
         )
         self._external = ExternalNames(
-            self._publish_external, options=ExternalOptions(allow_refused=settings.allow_local_external_names)
+            self._publish_external,
+            options=ExternalOptions(allow_refused=settings.allow_local_external_names),
+            in_cluster=self._addresses_in_cluster,
         )
         self._default_certificate = self_signed()
         self._told = FindingsLog()
@@ -245,6 +254,12 @@ class App:
 
     def _publish_external(self, service: ObjectKey, ports: Mapping[str, tuple[Address, ...]]) -> None:
         self._endpoints.publish(service, ports)
+
+    def _addresses_in_cluster(self, host: str, number: int) -> tuple[Address, ...] | None:
+        """For an ExternalName that is the name of a Service: straight to its pods."""
+        found = cluster_service(host, CLUSTER_DOMAIN)
+        service = self._store.service(ObjectKey(Kind.SERVICE, *found)) if found else None
+        return self._endpoints.at_number(service, number) if service else None
 
     # -- configurations out
 

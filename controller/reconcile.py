@@ -85,11 +85,14 @@ class Reconciler:
         data_plane: DataPlane,
         snapshot: Callable[[], Snapshot],
         publish: Callable[[Round], Awaitable[None]],
+        count_failure: Callable[[], None] = lambda: None,
     ) -> None:
+        """`publish` is told of each round that was applied, `count_failure` of each build that failed."""
         self._builder = builder
         self._data_plane = data_plane
         self._snapshot = snapshot
         self._publish = publish
+        self._count_failure = count_failure
         self._dirty = asyncio.Event()
         self._last_change = 0.0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="builder")
@@ -131,6 +134,7 @@ class Reconciler:
             translation, fragments = await build
         except Exception:
             self.failures += 1
+            self._count_failure()
             logger.exception("internal error while building", extra={"failures": self.failures})
             return
         built = time.monotonic()

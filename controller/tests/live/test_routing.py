@@ -73,8 +73,11 @@ def objects() -> list[Object]:
             {"path": "/r", "pathType": PREFIX, "backend": {"resource": {"kind": "Bucket", "name": "b"}}},
             {"path": "/s", "pathType": PREFIX, "backend": backend_of("one", 80)}]}}]),
         ingress("backend-external", ("external-loopback.test", "/", PREFIX, "external")),
+        ingress("backend-inside", ("external-inside.test", "/", PREFIX, "inside")),
         ingress("hostless", ("", "/hostless", PREFIX, "two")),
         service("external", type="ExternalName", externalName="127.0.0.1"),
+        service("inside", type="ExternalName", externalName="one.default.svc.cluster.local",
+                ports=[{"name": "http", "port": 80}]),
         service("empty"),
     ]  # fmt: skip
 
@@ -202,6 +205,10 @@ def test_explain_agrees_with_nginx(headrace: Headrace, explained: list[dict[str,
     else:
         status = said["answer"]["status"] or (503 if said["endpoints"] == [] else None)
         assert status == answer.status, said
+
+
+def test_an_external_name_of_a_service_leads_straight_to_its_pods(headrace: Headrace) -> None:
+    headrace.until(lambda: headrace.get("http://external-inside.test/").backend == "one")
 
 
 def test_a_thousand_paths_on_one_host(run: Run, backends: Backends) -> None:
