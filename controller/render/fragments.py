@@ -85,10 +85,10 @@ class Renderer:
         self._cache = {host: kept for host, kept in self._cache.items() if host in configuration.servers}
         origins = configuration.main_origins
         main_text = self._main(configuration)
-        stub = self._main(replace(configuration, main=MainSettings()))
+        stub = None if main == MainSettings() else self._main(replace(configuration, main=MainSettings()))
         return FragmentSet.of(
             [
-                Fragment("nginx.conf", main_text, origins, stub if stub != main_text else None),
+                Fragment("nginx.conf", main_text, origins, stub),
                 Fragment("upstreams.conf", self._upstreams(configuration)),
                 Fragment("certificates.conf", self._certificates(configuration)),
                 *servers,
