@@ -18,19 +18,18 @@ class Broken:
 
 
 async def test_a_failed_build_is_counted_and_the_loop_goes_on() -> None:
-    counted: list[None] = []
+    counted = asyncio.Semaphore(0)
 
     async def publish(_: object) -> None:
         raise AssertionError("nothing was applied")
 
     nothing: Any = FragmentSet.of([])
     builder: Any = Broken()
-    reconciler = Reconciler(builder, nothing, Snapshot, publish, lambda: counted.append(None))
+    reconciler = Reconciler(builder, nothing, Snapshot, publish, counted.release)
     running = asyncio.create_task(reconciler.run())
-    for expected in (1, 2):
+    for _ in range(2):
         reconciler.mark_dirty()
         async with asyncio.timeout(5):
-            while len(counted) < expected:
-                await asyncio.sleep(0.01)
+            await counted.acquire()
     assert reconciler.failures == 2
     running.cancel()
