@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import subprocess
 import time
@@ -29,6 +30,9 @@ STABLE_AFTER = 10.0
 """A master that lived this many seconds is taken to be healthy: the next one starts at once again."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+_LOOK_EVERY = 0.01
+_COMPLAINT_BYTES = 16_384
 
 
 class NginxProcess:
@@ -83,18 +87,22 @@ class NginxProcess:
     async def _start(self) -> None:
         await self._clear()
         try:
-            child = subprocess.Popen(  # noqa: ASYNC220, S603 - fork and exec only; the pidfd is awaited
-                self._argv,
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=self._errors,
-                cwd=self._layout.state_dir,
-                start_new_session=True,
-            )
+            self._master = self._spawn(self._errors)
         except OSError as fault:
             raise NginxRefused(f"cannot run {self._argv[0]}: {fault}") from fault
-        self._master = Watched(child.pid, child)
-        logger.info("nginx started", extra={"pid": child.pid})
+        logger.info("nginx started", extra={"pid": self._master.pid})
+
+    def _spawn(self, errors: int | None) -> Watched:
+        """Raises OSError when it cannot be executed."""
+        child = subprocess.Popen(  # noqa: S603 - fork and exec only; the pidfd is awaited
+            self._argv,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=errors,
+            cwd=self._layout.state_dir,
+            start_new_session=True,
+        )
+        return Watched(child.pid, child)
 
     def guard(self) -> None:
         """From now on start a new master whenever this one dies."""
@@ -224,30 +232,31 @@ class NginxProcess:
 
     async def explain(self) -> str:
         """Start nginx once more, only to hear its first complaint, and end it. Takes a second at most."""
-        try:
-            await self._clear()
-            trial = await asyncio.create_subprocess_exec(
-                *self._argv, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True
-            )
-        except OSError as fault:
-            return str(fault)
-        said = ""
-        try:
-            async with asyncio.timeout(1.0):
-                while trial.stderr and "[emerg]" not in said:
-                    line = await trial.stderr.readline()
-                    if not line:
-                        break
-                    said += line.decode(errors="replace")
-        except TimeoutError:
-            said = "no error when it was started once more"
-        finally:
-            if trial.returncode is None:
-                trial.kill()
-            await trial.wait()
-            await self._leftovers.retire(trial.pid)
-            self._remove_sockets()
-        return describe_start(read_refusal(said, Path(self._layout.current)).message)
+        # A file, not a pipe: should this one come up, its workers would hold a pipe open after its end.
+        with os.fdopen(os.memfd_create("nginx-complaint"), "rb") as said:
+            try:
+                await self._clear()
+                trial = self._spawn(said.fileno())
+            except OSError as fault:
+                return str(fault)
+            try:
+                complaint = await _first_complaint(trial, said.fileno())
+            finally:
+                trial.send(signal.SIGKILL)
+                await trial.ended()
+                await self._leftovers.retire(trial.pid)
+                self._remove_sockets()
+        return describe_start(read_refusal(complaint, Path(self._layout.current)).message)
+
+
+async def _first_complaint(trial: Watched, said: int) -> str:
+    """What it wrote up to its first error or its end; a second without either means that it came up."""
+    for _ in range(int(1.0 / _LOOK_EVERY)):
+        ended = await trial.ended(within=_LOOK_EVERY)
+        text = os.pread(said, _COMPLAINT_BYTES, 0).decode(errors="replace")
+        if ended or "[emerg]" in text:
+            return text
+    return "no error when it was started once more"
 
 
 def describe_start(message: str) -> str:

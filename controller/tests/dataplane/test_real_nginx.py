@@ -14,6 +14,7 @@ import pytest
 
 from controller.dataplane.driver import DataPlane
 from controller.dataplane.probe import ask_generation, probe
+from controller.dataplane.process import NginxProcess
 from controller.dataplane.procfs import process
 from controller.dataplane.result import Outcome, Stand
 from controller.model.errors import NginxRefused
@@ -282,6 +283,19 @@ async def test_an_apply_mends_a_master_that_cannot_start(plane: DataPlane, layou
     assert result.outcome == Outcome.APPLIED
     assert await get(layout.http_port, "a") == (200, "two")
     assert len(session_members(plane.pid)) == 2
+
+
+async def test_asking_a_master_that_would_start_what_ails_it_comes_to_an_end(layout: Layout) -> None:
+    """Its workers outlive it, and must not keep anyone waiting."""
+    before = new_plane(layout)
+    await before.start_last_good()
+    await before.apply(fragments_for(layout, *hosts(layout, "a")), "first")
+    await before.stop(0.5)
+    process = NginxProcess(layout)
+    async with asyncio.timeout(5.0):
+        assert "no error" in await process.explain()
+    with pytest.raises(OSError):
+        await get(layout.http_port, "a")
 
 
 async def test_an_adopted_master_that_does_not_answer_is_replaced(layout: Layout) -> None:
