@@ -202,7 +202,8 @@ class App:
             _complain_of(task)
         logger.info("stopping", extra={"reason": failed[0].get_name() if failed else "signal"})
         self._draining = True
-        await asyncio.sleep(self._settings.shutdown_grace_period)
+        if not failed:
+            await asyncio.sleep(self._settings.shutdown_grace_period)
         for task in (stopping, *tasks):
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
