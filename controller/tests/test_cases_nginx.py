@@ -21,7 +21,8 @@ from controller.model.layout import Layout, NginxBinary
 from controller.render.fragments import Renderer
 from controller.tests.case_files import Case, Question, all_cases, question_of
 from controller.tests.case_runner import LAYOUT, run
-from controller.tests.endpoints.backends import free_port, nginx_binary
+from controller.tests.endpoints.backends import nginx_binary
+from controller.tests.ports import free_port
 
 pytestmark = pytest.mark.nginx
 BINARY = nginx_binary()
@@ -125,18 +126,21 @@ def _nginx(fragments: FragmentSet, directory: Path, port: int) -> Iterator[None]
     with (directory / "stderr").open("wb") as errors:
         master = subprocess.Popen(_command(directory), stderr=errors)
         try:
-            _wait_for(port, directory / "stderr")
+            _wait_for(port, master, directory / "stderr")
             yield
         finally:
             master.terminate()
             master.wait(10)
 
 
-def _wait_for(port: int, errors: Path) -> None:
+def _wait_for(port: int, master: subprocess.Popen[bytes], errors: Path) -> None:
     for _ in range(1_000):
         with suppress(OSError):
             create_connection(("127.0.0.1", port)).close()
+            assert "[emerg]" not in errors.read_text(), errors.read_text()
             return
+        if master.poll() is not None:
+            break
         time.sleep(0.005)
     pytest.fail(errors.read_text())
 

@@ -21,7 +21,8 @@ from controller.model.refs import Kind, ObjectKey
 from controller.render.fragments import Renderer
 from controller.state.snapshot import Snapshot
 from controller.tests.case_runner import LAYOUT
-from controller.tests.endpoints.backends import free_port, nginx_binary
+from controller.tests.endpoints.backends import nginx_binary
+from controller.tests.ports import free_port
 from controller.translate.translator import translate
 
 PATHS = 1_000

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -22,13 +21,7 @@ from controller.model.errors import NginxUnusable
 from controller.model.fragments import Fragment, FragmentSet
 from controller.model.layout import Layout, NginxBinary
 from controller.model.refs import Kind, ObjectKey
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+from controller.tests.ports import free_port
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,13 +19,6 @@ def nginx_binary() -> Path | None:
         return None
     path = Path(spec.submodule_search_locations[0]) / "bin" / "linux-x86_64" / "nginx"
     return path if path.exists() else None
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

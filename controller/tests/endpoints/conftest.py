@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from controller.tests.endpoints.backends import Nginx, free_port, nginx_binary
+from controller.tests.endpoints.backends import Nginx, nginx_binary
+from controller.tests.ports import free_port
 
 StartNginx = Callable[[tuple[str, ...], str], Coroutine[Any, Any, tuple[Nginx, int]]]
 

@@ -13,8 +13,9 @@ from controller.endpoints.hold import Reason
 from controller.endpoints.service import EndpointService
 from controller.endpoints.table import Address
 from controller.model.refs import Kind, ObjectKey
-from controller.tests.endpoints.backends import Answer, Pod, fetch, free_port, spread, until_only
+from controller.tests.endpoints.backends import Answer, Pod, fetch, spread, until_only
 from controller.tests.endpoints.conftest import StartNginx
+from controller.tests.ports import free_port
 
 pytestmark = pytest.mark.nginx
 

@@ -23,9 +23,10 @@ from controller.model.configuration import MainSettings
 from controller.model.layout import Layout, NginxBinary
 from controller.model.policy import Rewrite
 from controller.render.fragments import Renderer
-from controller.tests.endpoints.backends import free_port, nginx_binary
+from controller.tests.endpoints.backends import nginx_binary
 from controller.tests.explain.routes import configuration
 from controller.tests.explain.table import ROWS, SERVERS
+from controller.tests.ports import free_port
 
 pytestmark = pytest.mark.nginx
 BINARY = nginx_binary()

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
 import os
-import random
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-
-def _candidates() -> Iterator[int]:
-    """Ports that the kernel gives to no client, and no other process of the same test run."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
-    first = random.randrange(1000)
-    yield from (10_000 + 1000 * worker + (first + step) % 1000 for step in itertools.count())
-
-
-_PORTS = _candidates()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; each is handed out once in a long while."""
-    found: list[int] = []
-    while len(found) < count:
-        port = next(_PORTS)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found.append(port)
-    return found
+from controller.tests.ports import free_ports
 
 
 @dataclass(frozen=True)

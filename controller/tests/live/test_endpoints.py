@@ -10,8 +10,9 @@ import pytest
 
 from controller.tests.live.backends import Backend, Backends, Blackhole
 from controller.tests.live.conftest import Run
-from controller.tests.live.headrace import Headrace, free_ports
+from controller.tests.live.headrace import Headrace
 from controller.tests.live.objects import Object, ingress, service, slice_at, slice_of
+from controller.tests.ports import free_port
 
 SOON = 1.5
 """Seconds. nginx asks our DNS every second."""
@@ -147,7 +148,7 @@ def test_without_endpoints_it_is_503_and_it_comes_back(headrace: Headrace, pods:
 
 
 def test_a_pod_that_refuses_costs_nobody_a_request(headrace: Headrace, pods: tuple[Backend, ...]) -> None:
-    dead = ("127.0.0.1", free_ports(1)[0])
+    dead = "127.0.0.1", free_port()
     change(headrace, {"one"}, slice_of("app", pods[0]), slice_at("app", dead, suffix="dead"))
     time.sleep(SOON)
     seconds = timed(headrace, 60)

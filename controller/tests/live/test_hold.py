@@ -15,8 +15,9 @@ import pytest
 
 from controller.tests.live.backends import Backend, Backends, Blackhole
 from controller.tests.live.conftest import Run
-from controller.tests.live.headrace import Answer, Headrace, free_ports
+from controller.tests.live.headrace import Answer, Headrace
 from controller.tests.live.objects import CONFIGMAP, Object, configmap, ingress, service, slice_at, slice_of
+from controller.tests.ports import free_port
 
 DEADLINE = 3.0
 AT_ONCE = 0.4
@@ -26,7 +27,7 @@ Sent = dict[str, Any]
 
 def refusing(name: str) -> list[Object]:
     """A Service whose only endpoint refuses connections."""
-    return [service(name), slice_at(name, ("127.0.0.1", free_ports(1)[0]))]
+    return [service(name), slice_at(name, ("127.0.0.1", free_port()))]
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ import pytest
 
 from controller.tests.live.backends import Backend, Backends
 from controller.tests.live.conftest import Run
-from controller.tests.live.headrace import Headrace, free_ports
+from controller.tests.live.headrace import Headrace
 from controller.tests.live.load import Load
 from controller.tests.live.objects import CONFIGMAP, app, configmap, ingress, service, slice_at, slice_of
+from controller.tests.ports import free_port
 
 MEGABYTE = 1 << 20
 
@@ -31,7 +32,7 @@ def headrace(run: Run, pods: list[Backend]) -> Iterator[Headrace]:
         ingress("app", ("app.test", "/", "Prefix", "app"), ("dead.test", "/", "Prefix", "dead")),
         service("app"),
         service("dead"),
-        slice_at("dead", ("127.0.0.1", free_ports(1)[0])),
+        slice_at("dead", ("127.0.0.1", free_port())),
         configmap(proxy_body_size="8m"),
         flags=CONFIGMAP,
     )
@@ -127,7 +128,7 @@ def test_traffic_goes_on_without_the_controller(run: Run, backends: Backends) ->
         ingress("app", ("app.test", "/", "Prefix", "app"), ("dead.test", "/", "Prefix", "dead")),
         *app("app", backends.start("app")),
         service("dead"),
-        slice_at("dead", ("127.0.0.1", free_ports(1)[0])),
+        slice_at("dead", ("127.0.0.1", free_port())),
     )
     headrace.stop(kill=True)
     with Load(headrace.http, "app.test", clients=3) as load:

@@ -13,7 +13,8 @@ from controller.observe.exposition import write
 from controller.observe.metrics import NAMES
 from controller.observe.requests import RequestLog, feed, last_seconds
 from controller.observe.series import RequestSeries
-from controller.tests.endpoints.backends import Nginx, free_port, nginx_binary
+from controller.tests.endpoints.backends import Nginx, nginx_binary
+from controller.tests.ports import free_port
 
 LINE = b"shop/web/cart/80/http\tGET\t200\t0.030\t0.020\n"
 
