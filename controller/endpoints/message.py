@@ -35,7 +35,6 @@ class RecordType(IntEnum):
 class ResponseCode(IntEnum):
     NO_ERROR = 0
     FORMAT_ERROR = 1
-    SERVER_FAILURE = 2
     NAME_ERROR = 3
     NOT_IMPLEMENTED = 4
     REFUSED = 5

@@ -35,12 +35,6 @@ class Fragment:
         if not self.digest:
             object.__setattr__(self, "digest", digest_of(self.text))
 
-    def stubbed(self) -> Fragment:
-        """This fragment with its stub as the text. Raises `ValueError` when it has none."""
-        if self.stub is None:
-            raise ValueError(f"{self.path} has no stub")
-        return Fragment(self.path, self.stub, self.origins, self.stub)
-
 
 @dataclass(frozen=True, slots=True)
 class FragmentSet:
