@@ -7,17 +7,35 @@ asked for now and then. What is not wanted any more is forgotten. Never all Secr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from controller.model.refs import ObjectKey
-from controller.sources.base import Api, Emit
+from controller.sources.base import PAGE, Api, Emit
 from controller.sources.reflector import Clock, Reflector, WatchStats
 from controller.sources.scope import Scope
 from controller.state.events import Deleted, Event, Synced, Unreadable
 
 WATCHES_AT_MOST = 200
 POLL_SECONDS = 30.0
+LOOKS_AT_ONCE = 20
+"""A cluster may name thousands of Secrets that do not exist; asked for all together, the API server refuses most."""
+
+
+class _FewAtOnce:
+    """The same API, with so many lists under way at most."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._turn = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    async def list_page(self, scope: Scope, more: str = "", limit: int = PAGE) -> bytes:
+        async with self._turn:
+            return await self._api.list_page(scope, more, limit)
+
+    def watch(self, scope: Scope, version: str, seconds: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return self._api.watch(scope, version, seconds)
 
 
 @dataclass(slots=True)
@@ -33,7 +51,7 @@ class ByName:
     def __init__(
         self, api: Api, emit: Emit, is_brought: Callable[[ObjectKey], bool], *, clock: Clock | None = None
     ) -> None:
-        self._api = api
+        self._api: Api = _FewAtOnce(api)
         self._emit = emit
         self._is_brought = is_brought
         self._clock = clock

@@ -66,6 +66,8 @@ def test_two_thousand_hosts(control_plane: ControlPlane, backends: Backends, tmp
         assert started <= 10, headrace.log.read_text()[-3000:]
         assert one_more <= 2
         assert memory <= 200
+    # Now: tests to come start sources, which would look for the Secrets of every Ingress that is still there.
+    control_plane.kubectl("delete", "ingress", "--all", "--namespace=scale")
     control_plane.kubectl("delete", "namespace", "scale", "--wait=false")
 
 

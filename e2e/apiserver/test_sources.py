@@ -182,6 +182,18 @@ def test_a_secret_may_change_its_type(control_plane: ControlPlane, account: Path
         run.until(lambda: not run.has(key))
 
 
+def test_thousands_of_secrets_that_do_not_exist_are_looked_for_in_good_order(
+    control_plane: ControlPlane, account: Path, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with reading(account, Options()) as run:
+        begun = time.monotonic()
+        run.want_secrets(frozenset(ObjectKey(Kind.SECRET, namespace, f"missing-{n}") for n in range(2_000)))
+        run.until(lambda: run.stats(Kind.SECRET).relists > 2_000, 60)
+        print(f"2,000 missing Secrets were looked for in {time.monotonic() - begun:.1f} s")
+        run.want_secrets(frozenset())
+    assert not caplog.records
+
+
 def test_one_namespace_needs_no_more_than_its_own_rights(control_plane: ControlPlane, namespace: str) -> None:
     place, rights = f"--namespace={namespace}", "ingresses.networking.k8s.io,services,endpointslices.discovery.k8s.io"
     control_plane.kubectl("create", "role", "reader", "--verb=list,watch", f"--resource={rights},secrets", place)
