@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check e2e docs clean
+.PHONY: help setup demo test check e2e docs image sbom clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -36,9 +36,18 @@ check: $(DEV) ## style, types and the direction of imports
 test: check ## everything that needs no root: unit, golden cases, properties, real nginx
 	$(BIN)/pytest -q -n auto
 
-e2e: $(DEV) ## a real Kubernetes control plane with a real nginx (root, Debian)
+e2e: $(DEV) ## real Kubernetes: control plane, node, image and chart (root, Debian)
 	@command -v ip >/dev/null || { apt-get update -qq && apt-get install -y -qq iproute2; }
-	$(BIN)/pytest -q -s e2e
+	$(BIN)/python -m e2e.cluster.local prepare
+	$(BIN)/pytest -q -s e2e/image
+	$(BIN)/pytest -q -s e2e/apiserver e2e/chart e2e/policy e2e/load
+	$(BIN)/pytest -q -s e2e/cluster
+
+image: $(DEV) ## build the image headrace:VERSION (NGINX_IMAGE=... chooses its nginx)
+	$(BIN)/python -m e2e.images image -- $(if $(NGINX_IMAGE),--build-arg NGINX_IMAGE=$(NGINX_IMAGE))
+
+sbom: $(DEV) ## write what is in the image to dist/headrace-VERSION.cdx.json (CycloneDX)
+	$(BIN)/python -m e2e.images sbom -- $(if $(NGINX_IMAGE),--build-arg NGINX_IMAGE=$(NGINX_IMAGE))
 
 docs: $(READY) ## write the generated pages anew
 	$(BIN)/python -m controller.docs

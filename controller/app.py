@@ -146,6 +146,7 @@ class App:
         self._told = FindingsLog()
         self._report = Report()
         self._served: Configuration | None = None
+        self._stop = asyncio.Event()
         self._draining = False
         self._saved_table = b""
         self._read_metrics()
@@ -154,6 +155,8 @@ class App:
 
     async def run(self) -> int:
         """Returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         status = StatusServer(
             StatusPages(self._healthy, self._not_ready, self._metrics.scrape, lambda: self._report),
             host=self._settings.healthz_host,
@@ -191,10 +194,7 @@ class App:
 
     async def _run_until_stopped(self, parts: Mapping[str, Coroutine[Any, Any, Any]]) -> int:
         """Every part runs for ever; one that ends takes the process with it, so that it is started anew."""
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        stopping = asyncio.create_task(stop.wait(), name="signal")
+        stopping = asyncio.create_task(self._stop.wait(), name="signal")
         tasks = {asyncio.create_task(part, name=name) for name, part in parts.items()}
         done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in done if task is not stopping]

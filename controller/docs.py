@@ -1,12 +1,12 @@
-"""Writes the pages of `docs/` that are made from the code: `python -m controller.docs`. A test keeps them true."""
+"""Writes the files that are made from the code: `python -m controller.docs`. A test keeps them true."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from controller.admission.policy import generated_file
 from controller.model.codes import CODES
-
-DIAGNOSTICS = Path("docs/diagnostics.md")
 
 _INTRODUCTION = """# Diagnostics
 
@@ -26,5 +26,12 @@ def diagnostics_page() -> str:
     return "\n".join((_INTRODUCTION, *sections))
 
 
+GENERATED: dict[Path, Callable[[], str]] = {
+    Path("docs/diagnostics.md"): diagnostics_page,
+    Path("charts/headrace/files/admission-policy.yaml"): generated_file,
+}
+
+
 if __name__ == "__main__":
-    DIAGNOSTICS.write_text(diagnostics_page())
+    for path, text in GENERATED.items():
+        path.write_text(text())

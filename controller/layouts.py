@@ -63,7 +63,9 @@ def prepare_directories(settings: Settings) -> tuple[Path, Path]:
     try:
         for directory in (state, run, state / "temp"):
             directory.mkdir(parents=True, exist_ok=True)
-            directory.chmod(0o755)
+            # An emptyDir belongs to root, and is open to all.
+            if directory.stat().st_uid == os.geteuid():
+                directory.chmod(0o755)
     except OSError as error:
         raise UsageError(f"--state-dir {state} cannot be used: {error.strerror}") from error
     if run.stat().st_uid != os.geteuid():

@@ -7,6 +7,7 @@ asked for, so that `headrace lint` does not load the Kubernetes client.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not args.command:
         parser.print_help()
         return WRONG_USE
+    if args.command == "run":
+        # Process 1 of a container is deaf to SIGTERM until it says otherwise; nothing has been started yet.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(FINE))
     try:
         code: int = import_module(f"controller.cli.{args.command}").run(args)
         return code

@@ -8,6 +8,7 @@ a version with known holes is a warning.
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import shutil
 from dataclasses import dataclass
@@ -92,8 +93,15 @@ async def inspect_nginx(path: str) -> FoundNginx:
         await process.wait()
         raise NginxUnusable(f"{path} -V does not end") from late
     except OSError as fault:
-        raise NginxUnusable(f"cannot run {path}: {fault}") from fault
+        raise NginxUnusable(f"cannot run {path}: {_reason(fault)}") from fault
     return read_version(path, said.decode(errors="replace"))
+
+
+def _reason(fault: OSError) -> str:
+    """Linux refuses to execute a file with capabilities that the process may never have (capabilities(7), EPERM)."""
+    if fault.errno != errno.EPERM:
+        return str(fault)
+    return "it needs the capability NET_BIND_SERVICE, which was taken away; add it in securityContext.capabilities"
 
 
 def read_version(path: str, text: str) -> FoundNginx:

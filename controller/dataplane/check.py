@@ -37,7 +37,20 @@ def read_refusal(stderr: str, generation: Path) -> Refusal:
         inside = path.relative_to(generation).as_posix() if path.is_relative_to(generation) else file
         return Refusal(text, inside, int(line))
     named = _QUOTED_PATH.search(message)
-    return Refusal(message, named_path=named.group(1) if named else "")
+    return Refusal(describe_start(message), named_path=named.group(1) if named else "")
+
+
+def describe_start(message: str) -> str:
+    """Add the way out to nginx's own words about an address it cannot listen on.
+
+    >>> describe_start("bind() to 0.0.0.0:80 failed (98: Address in use)")
+    'bind() to 0.0.0.0:80 failed (98: Address in use): another process listens there; end it or choose another port'
+    """
+    if message.startswith("bind() to ") and "(98:" in message:
+        return f"{message}: another process listens there; end it or choose another port"
+    if message.startswith("bind() to ") and "(13:" in message:
+        return f"{message}: ports below 1024 need the capability NET_BIND_SERVICE"
+    return message
 
 
 @contextmanager

@@ -246,7 +246,7 @@ class NginxProcess:
                 await trial.ended()
                 await self._leftovers.retire(trial.pid)
                 self._remove_sockets()
-        return describe_start(read_refusal(complaint, Path(self._layout.current)).message)
+        return read_refusal(complaint, Path(self._layout.current)).message
 
 
 async def _first_complaint(trial: Watched, said: int) -> str:
@@ -257,16 +257,3 @@ async def _first_complaint(trial: Watched, said: int) -> str:
         if ended or "[emerg]" in text:
             return text
     return "no error when it was started once more"
-
-
-def describe_start(message: str) -> str:
-    """Add the way out to nginx's own words about an address it cannot listen on.
-
-    >>> describe_start("bind() to 0.0.0.0:80 failed (98: Address in use)")
-    'bind() to 0.0.0.0:80 failed (98: Address in use): another process listens there; end it or choose another port'
-    """
-    if message.startswith("bind() to ") and "(98:" in message:
-        return f"{message}: another process listens there; end it or choose another port"
-    if message.startswith("bind() to ") and "(13:" in message:
-        return f"{message}: ports below 1024 need the capability NET_BIND_SERVICE"
-    return message

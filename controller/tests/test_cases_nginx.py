@@ -68,6 +68,13 @@ def test_nginx_takes_it(case: Case, layout: Layout, tmp_path: Path) -> None:
     assert _SAID[fragments.digest] == ""
 
 
+def test_nginx_takes_it_where_every_host_is_set_apart(layout: Layout, tmp_path: Path) -> None:
+    """The first round of looking for a host that is to blame; no stub sets what the rest of the file reads."""
+    rendered = Renderer(layout).render(run(CASES[0]).translation.configuration).fragments.values()
+    stubs = (replace(each, text=each.stub, digest="") if each.stub is not None else each for each in rendered)
+    assert _objections(FragmentSet.of(stubs), tmp_path) == ""
+
+
 @pytest.mark.parametrize("case", ASKED, ids=[case.name for case in ASKED])
 def test_nginx_answers_so(case: Case, layout: Layout, tmp_path: Path) -> None:
     """Service and port, or status and Location, of every plain-HTTP question; no pod is there, so routes end in 502."""

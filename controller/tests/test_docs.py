@@ -1,9 +1,14 @@
-"""Pages made from the code are up to date, and what they say exists."""
+"""Files made from the code are up to date."""
 
 from __future__ import annotations
 
-from controller.docs import DIAGNOSTICS, diagnostics_page
+from pathlib import Path
+
+import pytest
+
+from controller.docs import GENERATED
 
 
-def test_the_page_of_diagnostics_is_what_the_code_says() -> None:
-    assert DIAGNOSTICS.read_text() == diagnostics_page(), "run `make docs`"
+@pytest.mark.parametrize("path", GENERATED, ids=str)
+def test_a_generated_file_is_what_the_code_says(path: Path) -> None:
+    assert path.read_text() == GENERATED[path](), "run `make docs`"

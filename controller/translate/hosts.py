@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+ADDRESS = re.compile(r"[0-9.]+")
 _MAX_LENGTH = 253
 
 
@@ -22,9 +23,9 @@ def normalise_host(host: str) -> str:
     text = text.removesuffix(".")
     if len(text) > _MAX_LENGTH:
         raise ValueError(f"the name has {len(text)} characters, more than {_MAX_LENGTH}")
-    if not _NAME.fullmatch(text):
+    if not NAME.fullmatch(text):
         raise ValueError("it is not a DNS name")
-    if re.fullmatch(r"[0-9.]+", text):
+    if ADDRESS.fullmatch(text):
         raise ValueError("it is an IP address, and rules match names")
     return text
 

@@ -2,12 +2,16 @@
 
 A path that is not legal costs that path alone. What is legal here can be rendered by `render/quoting.py` whatever it
 holds; the alphabet exists so that a path means what its reader thinks it means.
+
+The patterns are in the syntax that Python and RE2 share, for the admission policy is written from them. Only `\\w` is
+read otherwise: here it stands for letters and digits of any script.
 """
 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
+from dataclasses import dataclass
+from urllib.parse import unquote
 
 MAX_PATH_BYTES = 3_000
 """nginx reads one parameter into a buffer of 4,096 bytes; escaping can add some."""
@@ -16,11 +20,61 @@ MAX_QUOTED_BYTES = 3_900
 """The same for the path as it is written: a dollar becomes `${hr_dollar}`, and what means something to an expression
 gets a backslash, which is doubled."""
 
-_STRICT = re.compile(r"/[A-Za-z0-9._/-]*")
-_PUNCTUATION = frozenset("-._~/%:@!*+,=&()")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CONFUSING = re.compile(r"//|/\.\.?(?:/|$)|%2[fF]")
-_NAMED_GROUP = re.compile(r"\(\?(?:P?<(?![=!])|')")
+TOO_LONG = f"it is longer than {MAX_PATH_BYTES} bytes"
+TOO_LONG_QUOTED = f"it is longer than {MAX_QUOTED_BYTES} bytes once its special characters are escaped"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is legal for a path: `pattern` fits all of it, or with `banned` no part of it.
+
+    `reason` says what is wrong; {} in it is what was found.
+    """
+
+    pattern: re.Pattern[str]
+    reason: str
+    banned: bool = True
+
+    def check(self, path: str) -> None:
+        """Raises `ValueError` with the reason where the path breaks the rule."""
+        if self.banned:
+            found = sorted(set(self.pattern.findall(path)))
+            if found:
+                raise ValueError(self.reason.format(" ".join(map(repr, found[:5]))))
+        elif not self.pattern.fullmatch(path):
+            raise ValueError(self.reason)
+
+
+_HEX, _TAIL = "[0-9A-Fa-f]", "%[89ABab][0-9A-Fa-f]"
+_UTF8 = (
+    rf"%[2-6]{_HEX}|%7[0-9A-Ea-e]|%(?:[Cc][2-9A-Fa-f]|[Dd]{_HEX}){_TAIL}"
+    rf"|%(?:[Ee]0%[ABab]{_HEX}|[Ee][1-9A-Ca-cEFef]{_TAIL}|[Ee][Dd]%[89]{_HEX}){_TAIL}"
+    rf"|%(?:[Ff]0%[9ABab]{_HEX}|[Ff][1-3]{_TAIL}|[Ff]4%8{_HEX}){_TAIL}{_TAIL}"
+)
+"""A percent-encoded character (RFC 3629, 4) that is no control character of ASCII."""
+
+ALWAYS = Rule(re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]"), "it holds a control character or a line break")
+STRICT = Rule(
+    re.compile(r"/[A-Za-z0-9._/-]*"),
+    "strict-validate-path-type allows letters, digits and . _ - / only",
+    banned=False,
+)
+CHARACTERS = Rule(re.compile(r"[^\w.~/%:@!*+,=&()-]"), "pathType Exact and Prefix do not allow {}")
+NORMAL = Rule(
+    re.compile(r"//|/\.\.?(?:/|$)|%2[fF]"),
+    "it holds //, /./, /../ or %2F, which no request path has after normalisation",
+)
+ENCODED = Rule(
+    re.compile(f"(?:[^%]|{_UTF8})*"), "its % escapes are not those of printable characters in UTF-8", banned=False
+)
+REGEX = Rule(
+    re.compile(r"\(\?(?:P?<(?:[^=!]|$)|')"),
+    "a named group would set a variable of nginx; groups are named by number",
+)
+
+SPECIAL = re.compile(r"[ -.:-@[-`{-~]")
+"""ASCII that is neither letter nor digit nor slash, and so may grow when it is quoted."""
+
 _FATAL_REGEX_ERRORS = (
     "nothing to repeat",
     "multiple repeat",
@@ -41,14 +95,13 @@ def literal_path(path: str, *, strict: bool) -> str:
     `- . _ ~ / % : @ ! * + , = & ( )`; `strict` narrows to ASCII letters, digits and `. _ - /`).
     """
     _check_common(path)
-    if strict and not _STRICT.fullmatch(path):
-        raise ValueError("strict-validate-path-type allows letters, digits and . _ - / only")
-    bad = sorted({c for c in path if not (c.isalnum() or c in _PUNCTUATION)})
-    if bad:
-        raise ValueError(f"pathType Exact and Prefix do not allow {' '.join(map(repr, bad[:5]))}")
-    if _CONFUSING.search(path):
-        raise ValueError("it holds //, /./, /../ or %2F, which no request path has after normalisation")
-    return _decode(path)
+    if strict:
+        STRICT.check(path)
+    for rule in (CHARACTERS, NORMAL, ENCODED):
+        rule.check(path)
+    decoded = unquote(path)
+    _check_quoted_length(decoded)
+    return decoded
 
 
 def implementation_path(path: str) -> str:
@@ -65,8 +118,7 @@ def check_regex(pattern: str) -> None:
     Python's `re` is close to PCRE but not the same, so only faults that both share are decided here; nginx has the
     last word, and what it refuses is set apart with its host.
     """
-    if _NAMED_GROUP.search(pattern):
-        raise ValueError("a named group would set a variable of nginx; groups are named by number")
+    REGEX.check(pattern)
     try:
         re.compile(pattern)
     except re.error as error:
@@ -85,31 +137,14 @@ def groups_of(pattern: str) -> int:
 def _check_common(path: str) -> None:
     if not path.startswith("/"):
         raise ValueError("it does not begin with a slash")
-    if any(ord(c) < 0x20 or ord(c) == 0x7F or c in "\u2028\u2029\x85" for c in path):
-        raise ValueError("it holds a control character or a line break")
+    ALWAYS.check(path)
     if any(0xD800 <= ord(c) <= 0xDFFF for c in path):
         raise ValueError("it is not valid Unicode")
     if len(path.encode()) > MAX_PATH_BYTES:
-        raise ValueError(f"it is longer than {MAX_PATH_BYTES} bytes")
+        raise ValueError(TOO_LONG)
     _check_quoted_length(path)
 
 
 def _check_quoted_length(path: str) -> None:
-    special = sum(c.isascii() and not c.isalnum() and c != "/" for c in path)
-    if len(path.encode()) + 2 * special + 9 * path.count("$") > MAX_QUOTED_BYTES:
-        raise ValueError(f"it is longer than {MAX_QUOTED_BYTES} bytes once its special characters are escaped")
-
-
-def _decode(path: str) -> str:
-    if "%" not in path:
-        return path
-    if _BAD_ESCAPE.search(path):
-        raise ValueError("a % is not followed by two hexadecimal digits")
-    try:
-        decoded = unquote_to_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise ValueError("its percent-encoded bytes are not UTF-8") from error
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in decoded):
-        raise ValueError("it encodes a control character")
-    _check_quoted_length(decoded)
-    return decoded
+    if len(path.encode()) + 2 * len(SPECIAL.findall(path)) + 9 * path.count("$") > MAX_QUOTED_BYTES:
+        raise ValueError(TOO_LONG_QUOTED)

@@ -46,6 +46,8 @@ def _has_our_class(key: ObjectKey, ingress: Ingress, snapshot: Snapshot, options
     named = ingress.spec.ingress_class_name
     if named is not None and Kind.INGRESS_CLASS not in snapshot.unreadable:
         return _is_known_class(key, named, snapshot, options, findings)
+    if named is not None and options.ingress_class_by_name and named == options.ingress_class:
+        return True  # known by its name alone, so that the field works without cluster-wide rights
     annotation = (ingress.metadata.annotations or {}).get(CLASS_ANNOTATION)
     if annotation is not None:
         return annotation == options.ingress_class

@@ -1,6 +1,6 @@
 """What the tests here share: one control plane for the session, a fresh namespace for each test.
 
-From the first use of `network` to the end of the session the tests are in a network namespace of
+From the first use of `network` to the end of this package the tests are in a network namespace of
 their own: nothing outside of this machine, nor any other process on it, can be reached.
 """
 
@@ -20,7 +20,7 @@ from e2e.controlplane.network import PrivateNetwork
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def network() -> Iterator[PrivateNetwork]:
     """The private network, entered when everything that needs the outside has been fetched."""
     build.binaries()
@@ -28,7 +28,7 @@ def network() -> Iterator[PrivateNetwork]:
         yield private
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def control_plane(network: PrivateNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A running control plane. A test that stops the API server starts it again."""
     with ControlPlane(tmp_path_factory.mktemp("control-plane")) as running:

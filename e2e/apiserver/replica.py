@@ -1,14 +1,14 @@
-"""One replica of the controller against the real API server, with exactly the rights of `rbac.yaml`."""
+"""One replica of the controller against the real API server, with exactly the rights that the chart grants."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from controller.tests.live.headrace import Headrace
+from e2e.chart.rendering import rights
 from e2e.controlplane.cluster import ControlPlane
 
 CLASS = "headrace"
-RBAC = Path(__file__).parent / "rbac.yaml"
 
 INGRESS_CLASS = {
     "apiVersion": "networking.k8s.io/v1",
@@ -20,7 +20,7 @@ INGRESS_CLASS = {
 
 def replica(control_plane: ControlPlane, directory: Path, *flags: str, name: str = "headrace-0") -> Headrace:
     """Not yet started. `directory` takes its state and its log."""
-    control_plane.kubectl("apply", "-f", str(RBAC))
+    control_plane.apply(*rights())
     control_plane.apply(INGRESS_CLASS)
     kubeconfig = control_plane.kubeconfig_for("headrace", "headrace")
     directory.mkdir(parents=True, exist_ok=True)

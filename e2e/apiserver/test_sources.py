@@ -1,4 +1,4 @@
-"""What the controller reads of a real API server, with exactly the rights of `rbac.yaml` or with fewer."""
+"""What the controller reads of a real API server, with exactly the rights that the chart grants or with fewer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ from controller.sources.writer import ApiWriter
 from controller.state.events import Applied, Deleted, Event, Synced, Unreadable
 from controller.state.store import Store
 from controller.tests.live.objects import ingress, key_pair, service, tls_secret
-from e2e.apiserver.replica import INGRESS_CLASS, RBAC
+from e2e.apiserver.replica import INGRESS_CLASS
+from e2e.chart.rendering import rights
 from e2e.controlplane.cluster import ControlPlane, Manifest
 
 IN_TIME = 1.0
@@ -50,8 +51,8 @@ SETTINGS = ObjectKey(Kind.CONFIG_MAP, "headrace", "settings")
 
 @pytest.fixture
 def account(control_plane: ControlPlane) -> Path:
-    """The kubeconfig of the controller's ServiceAccount, with the rights of `rbac.yaml` and none else."""
-    control_plane.kubectl("apply", "-f", str(RBAC))
+    """The kubeconfig of the controller's ServiceAccount, with the rights that the chart grants and none else."""
+    control_plane.apply(*rights())
     control_plane.apply(INGRESS_CLASS)
     control_plane.kubectl("wait", "--for=create", "serviceaccount/headrace", "-n", "headrace", "--timeout=30s")
     return control_plane.kubeconfig_for("headrace", "headrace")

@@ -1,6 +1,6 @@
-"""Builds the Kubernetes programs of the end-to-end tests from their Go modules.
+"""Builds the Kubernetes programs of the end-to-end tests, and Helm, from their Go modules.
 
-Guarantees: a program comes from exactly the sources that `tools/go.sum` pins; a finished build is
+Guarantees: a program comes from exactly the sources that the `go.sum` of its module pins; a finished build is
 never seen half-written; builds that run at the same time wait for one another; once built, asking
 again costs milliseconds and needs neither Go nor a network.
 
@@ -24,9 +24,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TOOLS = Path(__file__).parent / "tools"
+HELM_TOOLS = Path(__file__).parent / "tools-helm"
+# Modules of their own: Helm and the API server need different versions of the same libraries.
 
-# Every program that tools/go.mod can build.
 PACKAGES = {
+    "helm": "helm.sh/helm/v4/cmd/helm",
     "etcd": "go.etcd.io/etcd/server/v3",
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -54,18 +56,22 @@ def cache_root() -> Path:
 
 
 def binaries(names: Sequence[str] = CONTROL_PLANE) -> Path:
-    """Return the folder that holds the programs `names`, building those that are missing."""
-    folder = cache_root() / f"bin-{_inputs_digest()}"
+    """Return the folder that holds the programs `names`, building those that are missing.
+
+    Helm has a folder of its own: ask for it alone.
+    """
+    module = HELM_TOOLS if "helm" in names else TOOLS
+    folder = cache_root() / f"bin-{_inputs_digest(module)}"
     if _missing(folder, names):
         folder.mkdir(parents=True, exist_ok=True)
         with _only_one_build(folder):
-            _build(folder, _missing(folder, names))
+            _build(module, folder, _missing(folder, names))
     return folder
 
 
-def _inputs_digest() -> str:
+def _inputs_digest(module: Path) -> str:
     digest = hashlib.sha256()
-    for path in (TOOLS / "go.mod", TOOLS / "go.sum", Path(__file__)):
+    for path in (module / "go.mod", module / "go.sum", Path(__file__)):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -81,7 +87,7 @@ def _only_one_build(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(folder: Path, names: Sequence[str]) -> None:
+def _build(module: Path, folder: Path, names: Sequence[str]) -> None:
     if not names:  # another process built them while this one waited
         return
     go = _go()
@@ -89,14 +95,15 @@ def _build(folder: Path, names: Sequence[str]) -> None:
     for number, name in enumerate(names, start=1):
         started = time.monotonic()
         _say(f"[{number}/{len(names)}] {name} ...")
-        _compile(go, name, folder)
+        _compile(go, module, name, folder)
         _say(f"[{number}/{len(names)}] {name} built in {time.monotonic() - started:.1f} s")
 
 
-def _compile(go: Path, name: str, folder: Path) -> None:
+def _compile(go: Path, module: Path, name: str, folder: Path) -> None:
     unfinished = folder / f".{name}.unfinished"
-    command = [str(go), "build", "-mod=readonly", "-trimpath", f"-ldflags={_ldflags()}"]
-    _run([*command, "-o", str(unfinished), PACKAGES[name]], cwd=TOOLS, env=_go_environment())
+    stamps = _ldflags() if module == TOOLS else "-s -w"
+    command = [str(go), "build", "-mod=readonly", "-trimpath", f"-ldflags={stamps}"]
+    _run([*command, "-o", str(unfinished), PACKAGES[name]], cwd=module, env=_go_environment())
     unfinished.rename(folder / name)
 
 
@@ -164,10 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build what is missing; with `--print-dir` stdout has the folder and nothing else."""
     parser = argparse.ArgumentParser(prog="python -m e2e.controlplane.build", description=__doc__)
     parser.add_argument("--print-dir", action="store_true", help="print the folder of the programs")
-    parser.add_argument("--node", action="store_true", help="also what a node runs, and scheduler")
+    parser.add_argument("--all", action="store_true", help="also what a node runs, scheduler and Helm")
     options = parser.parse_args(arguments)
     try:
-        folder = binaries((*CONTROL_PLANE, *NODE) if options.node else CONTROL_PLANE)
+        folder = binaries((*CONTROL_PLANE, *NODE) if options.all else CONTROL_PLANE)
+        if options.all:
+            binaries(("helm",))
     except BuildFailed as failure:
         _say(str(failure))
         return 1

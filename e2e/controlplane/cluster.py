@@ -78,8 +78,12 @@ class ControlPlane:
         etcd_compaction_interval: str = "5m",
         controllers: Sequence[str] = CONTROLLERS,
         apiserver_flags: Sequence[str] = (),
+        addresses: Sequence[str] = (),
     ) -> None:
-        """`folder` is empty or does not exist.
+        """`folder` is empty or does not exist; the server's certificate names `addresses`, too.
+
+        `apiserver_flags` come last, so they also replace flags of ours. A kubelet takes the server
+        for the administrator.
 
         Two ways to a watch that ends with 410: a restart of the API server, whose watch cache then
         knows nothing older; or, without a restart, a short `etcd_compaction_interval` together with
@@ -96,7 +100,7 @@ class ControlPlane:
         self._serving = self.authority.server(
             _API_SERVER,
             ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"],
-            ["127.0.0.1", "10.96.0.1"],
+            ["127.0.0.1", "10.96.0.1", *addresses],
         )
         self._token_keys = self.authority.signing_key("service-accounts")
         self._admin = self.authority.client("e2e-admin", ["system:masters"])
@@ -234,6 +238,9 @@ class ControlPlane:
             "--shutdown-watch-termination-grace-period=1s",
             "--authorization-mode=RBAC",
             "--allow-privileged=true",
+            f"--kubelet-client-certificate={self._admin.certificate}",
+            f"--kubelet-client-key={self._admin.key}",
+            f"--kubelet-certificate-authority={self.authority.certificate}",
             *self._extra_apiserver_flags,
         ]
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.dataplane.check import check, read_refusal
-from controller.dataplane.process import describe_start
+from controller.dataplane.check import check, describe_start, read_refusal
 from controller.dataplane.result import Refusal
 from controller.model.errors import NginxRefused
 from controller.model.layout import NginxBinary

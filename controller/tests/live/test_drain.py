@@ -63,3 +63,16 @@ def test_a_second_signal_does_not_cut_it_short(headrace: Headrace) -> None:
         process.send_signal(signal.SIGTERM)
         assert slow.result().backend == "one"
     assert process.wait(10) == 0
+
+
+def test_a_signal_during_the_start_ends_it(run: Run) -> None:
+    """Whenever it comes: the interpreter loads for a moment, then nginx is found out about, then started."""
+    headrace = run(ingress("app", ("app.test", "/", "Prefix", "app")))
+    for moment in (0.15, 0.25, 0.35, 0.5, 0.7, 1.0):
+        headrace.stop()
+        headrace.start(wait=False)
+        assert headrace.process
+        time.sleep(moment)
+        headrace.process.send_signal(signal.SIGTERM)
+        assert headrace.process.wait(5) in (0, -signal.SIGTERM)
+        assert not list((headrace.directory / "state").glob("nginx.pid")), "nginx has ended, too"

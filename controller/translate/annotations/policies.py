@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,30 +11,13 @@ from controller.model.configuration import MainSettings
 from controller.model.diagnostics import Effect
 from controller.model.options import Options
 from controller.model.refs import FieldPath, ObjectKey
-from controller.translate.annotations import values
-from controller.translate.annotations.registry import (
-    OUR_ANNOTATIONS,
-    OUR_PREFIX,
-    VERDICTS,
-    Verdict,
-    nearest_name,
-)
+from controller.translate.annotations import registry
+from controller.translate.annotations.registry import OUR_ANNOTATIONS, OUR_PREFIX, VERDICTS, Annotation, Verdict
+from controller.translate.annotations.values import BLANKS
 from controller.translate.findings import Findings
 
 T = TypeVar("T")
 _ANNOTATIONS = FieldPath("metadata.annotations")
-_REWRITE = re.compile(r"/?(?:[A-Za-z0-9._~/:-]|\$[1-9](?![0-9]))*")
-_FIREWALL = frozenset({"enable-modsecurity", "enable-owasp-core-rules"})
-_MAX_TARGET = 2_000
-"""nginx reads one parameter into a buffer of 4,096 bytes."""
-_HARMLESS = {
-    ("proxy-ssl-verify", "off"),
-    ("enable-modsecurity", "false"),
-    ("enable-owasp-core-rules", "false"),
-    ("limit-rps", "0"),
-    ("limit-rpm", "0"),
-    ("limit-connections", "0"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +46,16 @@ def policy_of(
     """Reads every annotation of the Ingress once."""
     reader = _Reader(ingress, key, main, options, findings)
     return IngressPolicy(
-        use_regex=reader.value("use-regex", values.boolean, False),
-        rewrite_target=reader.value("rewrite-target", _rewrite_target, ""),
-        ssl_redirect=reader.value("ssl-redirect", values.boolean, main.ssl_redirect),
-        force_ssl_redirect=reader.value("force-ssl-redirect", values.boolean, main.force_ssl_redirect),
-        preserve_trailing_slash=reader.value("preserve-trailing-slash", values.boolean, main.preserve_trailing_slash),
-        port_in_redirect=reader.value("use-port-in-redirects", values.boolean, main.use_port_in_redirects),
-        access_log=reader.value("enable-access-log", values.boolean, True),
-        hold=reader.ours("hold", values.boolean, True),
+        use_regex=reader.value(registry.USE_REGEX, False),
+        rewrite_target=reader.value(registry.REWRITE_TARGET, ""),
+        ssl_redirect=reader.value(registry.SSL_REDIRECT, main.ssl_redirect),
+        force_ssl_redirect=reader.value(registry.FORCE_SSL_REDIRECT, main.force_ssl_redirect),
+        preserve_trailing_slash=reader.value(registry.PRESERVE_TRAILING_SLASH, main.preserve_trailing_slash),
+        port_in_redirect=reader.value(registry.USE_PORT_IN_REDIRECTS, main.use_port_in_redirects),
+        access_log=reader.value(registry.ENABLE_ACCESS_LOG, True),
+        hold=reader.value(registry.HOLD, True),
         canary=reader.canary(),
-        global_auth=reader.value("enable-global-auth", values.boolean, True),
+        global_auth=reader.value(registry.ENABLE_GLOBAL_AUTH, True),
         closed=reader.report_the_rest(),
     )
 
@@ -84,48 +66,43 @@ class _Reader:
     ) -> None:
         prefix = options.annotations_prefix + "/"
         everything = ingress.metadata.annotations or {}
-        self._raw = {k.removeprefix(prefix): _trimmed(v) for k, v in everything.items() if k.startswith(prefix)}
-        self._ours = {k: _trimmed(v) for k, v in everything.items() if k.startswith(OUR_PREFIX)}
+        self._raw = _named(everything, prefix)
+        self._ours = _named(everything, OUR_PREFIX)
         self._prefix = prefix
         self._key = key
         self._main = main
         self._findings = findings
 
-    def value(self, name: str, parse: Callable[[str], T], default: T) -> T:
+    def value(self, annotation: Annotation[T], default: T) -> T:
         """The parsed value; the default, and a warning, where it is not in the grammar."""
-        return self._parse(self._prefix + name, self._raw.get(name, ""), parse, default)
-
-    def ours(self, name: str, parse: Callable[[str], T], default: T) -> T:
-        """The same for an annotation that ingress-nginx never had."""
-        return self._parse(OUR_PREFIX + name, self._ours.get(OUR_PREFIX + name, ""), parse, default)
-
-    def canary(self) -> bool:
-        """Whether this is one; told as a whole, because none of its paths is made."""
-        found = self.value("canary", values.boolean, False)
-        if found:
-            self._findings.error(
-                "annotation-unsupported",
-                self._key,
-                _ANNOTATIONS.key(self._prefix + "canary"),
-                "Canaries are not carried out in this version, so all traffic stays with the main Ingress.",
-                Effect.OBJECT_IGNORED,
-            )
-        return found
-
-    def _parse(self, full_name: str, text: str, parse: Callable[[str], T], default: T) -> T:
+        prefix, values = (OUR_PREFIX, self._ours) if annotation.ours else (self._prefix, self._raw)
+        text = values.get(annotation.name, "")
         if not text:
             return default
         try:
-            return parse(text)
+            return annotation.grammar(text)
         except ValueError as reason:
             self._findings.warning(
                 "annotation-invalid",
                 self._key,
-                _ANNOTATIONS.key(full_name),
+                _ANNOTATIONS.key(prefix + annotation.name),
                 f"{_shown(text)} is not valid: {reason}.",
                 Effect.SETTING_IGNORED,
             )
             return default
+
+    def canary(self) -> bool:
+        """Whether this is one; told as a whole, because none of its paths is made."""
+        found = self.value(registry.CANARY, False)
+        if found:
+            self._findings.error(
+                "annotation-unsupported",
+                self._key,
+                _ANNOTATIONS.key(self._prefix + registry.CANARY.name),
+                registry.CANARIES_TOLD,
+                Effect.OBJECT_IGNORED,
+            )
+        return found
 
     def report_the_rest(self) -> bool:
         """Findings for what is not carried out. True where one of them closes the paths of the Ingress."""
@@ -136,36 +113,35 @@ class _Reader:
             if not text or verdict in (Verdict.HONOURED, Verdict.SILENT) or (verdict and name.startswith("canary")):
                 continue  # a canary is told as a whole
             if verdict is None:
-                self._unknown(where, nearest_name(name, VERDICTS), self._prefix)
+                self._unknown(where, registry.nearest_name(name, VERDICTS), self._prefix)
             elif verdict is Verdict.CLOSES:
                 closed |= self._closes(name, text, where)
             elif verdict is Verdict.REFUSED:
                 self._refused(where)
             else:
                 self._unsupported(where)
-        for full_name in sorted(self._ours):
-            name = full_name.removeprefix(OUR_PREFIX)
-            if name not in OUR_ANNOTATIONS:
-                self._unknown(_ANNOTATIONS.key(full_name), nearest_name(name, OUR_ANNOTATIONS), OUR_PREFIX)
+        for name in sorted(self._ours.keys() - OUR_ANNOTATIONS):
+            near = registry.nearest_name(name, OUR_ANNOTATIONS)
+            self._unknown(_ANNOTATIONS.key(OUR_PREFIX + name), near, OUR_PREFIX)
         return closed
 
     def _unknown(self, where: FieldPath, near: str | None, prefix: str) -> None:
         hint = f"Did you mean {prefix}{near}?" if near else ""
         self._findings.warning(
-            "annotation-unknown", self._key, where, "There is no such annotation.", Effect.SETTING_IGNORED, hint
+            "annotation-unknown", self._key, where, registry.UNKNOWN_TOLD, Effect.SETTING_IGNORED, hint
         )
 
     def _closes(self, name: str, text: str, where: FieldPath) -> bool:
-        if (name, text.lower()) in _HARMLESS:
+        if registry.HARMLESS.get(name) == text.lower():
             return False
-        if name in _FIREWALL and self._main.allow_missing_waf:
+        if name in registry.FIREWALL and self._main.allow_missing_waf:
             self._unsupported(where)
             return False
         self._findings.error(
             "annotation-closes-route",
             self._key,
             where,
-            "This protection is not available in this version, so the paths of this Ingress answer 503.",
+            registry.TOLD[Verdict.CLOSES],
             Effect.PATH_UNSERVED,
         )
         return True
@@ -175,7 +151,7 @@ class _Reader:
             "annotation-refused",
             self._key,
             where,
-            "Text for the nginx configuration is never taken from an annotation.",
+            registry.TOLD[Verdict.REFUSED],
             Effect.SETTING_IGNORED,
         )
 
@@ -184,22 +160,20 @@ class _Reader:
             "annotation-unsupported",
             self._key,
             where,
-            "This annotation is not carried out in this version.",
+            registry.TOLD[Verdict.UNSUPPORTED],
             Effect.SETTING_IGNORED,
         )
 
 
+def _named(everything: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The annotations of one prefix by the rest of their name, their values trimmed."""
+    return {k.removeprefix(prefix): _trimmed(v) for k, v in everything.items() if k.startswith(prefix)}
+
+
 def _trimmed(text: str) -> str:
-    return "\n".join(line.strip() for line in text.splitlines()).strip() if "\n" in text else text.strip()
+    """Without blanks around it and around each of its lines."""
+    return "\n".join(line.strip(BLANKS) for line in text.split("\n")).strip(BLANKS)
 
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
-
-
-def _rewrite_target(text: str) -> str:
-    if len(text) > _MAX_TARGET:
-        raise ValueError(f"expected no more than {_MAX_TARGET} characters")
-    if not _REWRITE.fullmatch(text):
-        raise ValueError("expected a path of letters, digits, - . _ ~ / : and $1 to $9")
-    return text

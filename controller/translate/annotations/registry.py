@@ -1,7 +1,7 @@
 """Every annotation has a verdict. This table holds the names and what happens where one is not carried out.
 
 Verdicts:
-- honoured: `policies.py` reads it;
+- honoured: one of `HONOURED`, whose values `policies.py` reads;
 - closes: a security setting of ingress-nginx that this version cannot honour. It is never skipped: the paths of the
   Ingress answer 503 and the owner is told;
 - refused: it would put text into the nginx configuration;
@@ -13,7 +13,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from controller.translate.annotations import values
+
+T = TypeVar("T")
 
 
 class Verdict(StrEnum):
@@ -24,11 +30,42 @@ class Verdict(StrEnum):
     SILENT = "silent"
 
 
+@dataclass(frozen=True, slots=True)
+class Annotation(Generic[T]):
+    """One whose value is read. `name` is without the prefix; `ours`: ingress-nginx never had it."""
+
+    name: str
+    grammar: values.Grammar[T]
+    ours: bool = False
+
+
+REWRITE_TARGET = Annotation("rewrite-target", values.rewrite_target)
+USE_REGEX = Annotation("use-regex", values.boolean)
+SSL_REDIRECT = Annotation("ssl-redirect", values.boolean)
+FORCE_SSL_REDIRECT = Annotation("force-ssl-redirect", values.boolean)
+PRESERVE_TRAILING_SLASH = Annotation("preserve-trailing-slash", values.boolean)
+USE_PORT_IN_REDIRECTS = Annotation("use-port-in-redirects", values.boolean)
+ENABLE_ACCESS_LOG = Annotation("enable-access-log", values.boolean)
+ENABLE_GLOBAL_AUTH = Annotation("enable-global-auth", values.boolean)
+HOLD = Annotation("hold", values.boolean, ours=True)
+
+HONOURED: tuple[Annotation[Any], ...] = (
+    REWRITE_TARGET,
+    USE_REGEX,
+    SSL_REDIRECT,
+    FORCE_SSL_REDIRECT,
+    PRESERVE_TRAILING_SLASH,
+    USE_PORT_IN_REDIRECTS,
+    ENABLE_ACCESS_LOG,
+    ENABLE_GLOBAL_AUTH,
+    HOLD,
+)
+
+CANARY = Annotation("canary", values.boolean)
+"""Unsupported, and read all the same: where it is true nothing of the Ingress is used."""
+
 _NAMES: dict[Verdict, str] = {
-    Verdict.HONOURED: """
-        rewrite-target use-regex ssl-redirect force-ssl-redirect preserve-trailing-slash use-port-in-redirects
-        enable-access-log enable-global-auth
-    """,
+    Verdict.HONOURED: " ".join(annotation.name for annotation in HONOURED if not annotation.ours),
     Verdict.CLOSES: """
         auth-type auth-secret auth-url auth-tls-secret auth-tls-match-cn
         allowlist-source-range whitelist-source-range denylist-source-range
@@ -74,8 +111,36 @@ _NAMES: dict[Verdict, str] = {
 
 VERDICTS: dict[str, Verdict] = {name: verdict for verdict, names in _NAMES.items() for name in names.split()}
 
+_EVERYBODY = "0.0.0.0/0,::/0"
+"""cert-manager writes this on the Ingress of each HTTP-01 challenge, to lift a global list."""
+
+HARMLESS = {
+    "allowlist-source-range": _EVERYBODY,
+    "whitelist-source-range": _EVERYBODY,
+    "proxy-ssl-verify": "off",
+    "enable-modsecurity": "false",
+    "enable-owasp-core-rules": "false",
+    "limit-rps": "0",
+    "limit-rpm": "0",
+    "limit-connections": "0",
+}
+"""The value, in any case, with which an annotation that closes asks for no protection."""
+
+FIREWALL = frozenset({"enable-modsecurity", "enable-owasp-core-rules"})
+"""Those that close do so unless the ConfigMap says `allow-missing-waf`."""
+
+TOLD = {
+    Verdict.CLOSES: "This protection is not available in this version, so the paths of this Ingress answer 503.",
+    Verdict.REFUSED: "Text for the nginx configuration is never taken from an annotation.",
+    Verdict.UNSUPPORTED: "This annotation is not carried out in this version.",
+}
+"""What the owner of an Ingress is told."""
+
+CANARIES_TOLD = "Canaries are not carried out in this version, so all traffic stays with the main Ingress."
+UNKNOWN_TOLD = "There is no such annotation."
+
 OUR_PREFIX = "headrace.dev/"
-OUR_ANNOTATIONS = frozenset({"hold"})
+OUR_ANNOTATIONS = frozenset(annotation.name for annotation in HONOURED if annotation.ours)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

@@ -5,26 +5,58 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _SIZE = re.compile(r"([0-9]{1,15})([bBkKmMgG]?)")
 _BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST = 2_000
+"""Characters of a value: nginx reads one parameter into a buffer of 4,096 bytes."""
+
+BLANKS = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+"""What is trimmed off values: Unicode's White_Space, as in Go's `strings.TrimSpace` and the `trim` of CEL."""
+
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 
-def boolean(text: str) -> bool:
-    """Words of Go's `strconv.ParseBool`, which ingress-nginx used; no blanks, no yes or on."""
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ValueError("expected true or false")
+@dataclass(frozen=True, slots=True)
+class Grammar(Generic[T]):
+    """A parser that says which texts it takes, so that the admission policy refuses what it refuses.
+
+    `pattern`: of the whole text, in the syntax that Python and RE2 (https://github.com/google/re2/wiki/Syntax) share
+    and read alike. `expected`: what a refused text should have been. `read`: what a text of the pattern means.
+    """
+
+    pattern: re.Pattern[str]
+    expected: str
+    read: Callable[[str], T]
+
+    def __call__(self, text: str) -> T:
+        if len(text) > LONGEST:
+            raise ValueError(f"expected no more than {LONGEST} characters")
+        if not self.pattern.fullmatch(text):
+            raise ValueError(f"expected {self.expected}")
+        return self.read(text)
+
+
+TRUE = ("1", "t", "T", "TRUE", "true", "True")
+_FALSE = ("0", "f", "F", "FALSE", "false", "False")
+boolean = Grammar(re.compile("|".join(TRUE + _FALSE)), "true or false", TRUE.__contains__)
+"""Words of Go's `strconv.ParseBool`, which ingress-nginx used; no blanks, no yes or on."""
+
+rewrite_target = Grammar(
+    re.compile(r"[A-Za-z0-9._~/:-]*(?:(?:\$[1-9])+(?:[A-Za-z._~/:-][A-Za-z0-9._~/:-]*)?)*"),
+    "a path of letters, digits, - . _ ~ / : and $1 to $9",
+    str,
+)
+"""A group is one digit, and no digit may follow it: $10 would mean another group elsewhere."""
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
