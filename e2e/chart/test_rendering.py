@@ -26,6 +26,7 @@ def test_lint_has_nothing_to_say() -> None:
 def test_the_version_is_the_controllers() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    assert f"IMAGE=headrace:{__version__}\n" in (CHART.parents[1] / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", EXPOSURES)
