@@ -106,8 +106,9 @@ def test_an_object_that_is_being_deleted_can_lose_its_finalizer(cluster: Control
     cluster.kubectl("wait", "ingress/doomed", "--for=delete", "--timeout=10s")
 
 
-def test_the_policies_are_off_unless_asked_for() -> None:
-    assert policies() == []
+def test_one_value_leaves_the_policies_out() -> None:
+    assert len(policies()) == 4
+    assert policies("admissionPolicy.enabled=false") == []
 
 
 def test_settings_of_the_release_count(api: DryRun) -> None:
