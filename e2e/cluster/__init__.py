@@ -1,0 +1,1 @@
+"""Tests on real nodes with real pods, and the clusters they run on."""

@@ -1,0 +1,1 @@
+"""A real Kubernetes node on this machine: no docker, no registry, nothing left behind."""
