@@ -67,7 +67,7 @@ def test_two_thousand_hosts(control_plane: ControlPlane, backends: Backends, tmp
         assert one_more <= 2
         assert memory <= 200
     # Now: tests to come start sources, which would look for the Secrets of every Ingress that is still there.
-    control_plane.kubectl("delete", "ingress", "--all", "--namespace=scale")
+    control_plane.kubectl("delete", "--raw", "/apis/networking.k8s.io/v1/namespaces/scale/ingresses")
     control_plane.kubectl("delete", "namespace", "scale", "--wait=false")
 
 
