@@ -61,7 +61,7 @@ class ByName:
 
     @property
     def stats(self) -> tuple[WatchStats, ...]:
-        return tuple(follower.reflector.stats for follower in self._followed.values())
+        return tuple(follower.reflector.stats for follower in tuple(self._followed.values()))
 
     def has(self, key: ObjectKey) -> bool:
         """Whether the object exists, as far as a watch of its own knows."""

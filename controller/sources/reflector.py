@@ -161,6 +161,7 @@ class Reflector:
     async def _follow(self, emit: Emit) -> None:
         if self._poll or not self._version:
             self._failures = 0
+            self._connected = bool(self._poll)  # until a list fails, what is polled is as good as watched
             await self._clock.sleep(self._poll or BACKOFF_MOST)
             self._version = ""
             return
@@ -209,6 +210,7 @@ class Reflector:
     # -- faults
 
     async def _recover(self, emit: Emit, error: HeadraceError | NotKubernetes) -> None:
+        self._connected = False
         match error:
             case ResourceExpired():
                 self._version = ""

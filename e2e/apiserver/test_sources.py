@@ -52,7 +52,7 @@ SETTINGS = ObjectKey(Kind.CONFIG_MAP, "headrace", "settings")
 @pytest.fixture
 def account(control_plane: ControlPlane) -> Path:
     """The kubeconfig of the controller's ServiceAccount, with the rights that the chart grants and none else."""
-    control_plane.apply(*rights())
+    control_plane.apply(*rights("controller.scope.namespaceSelector=a=b"))
     control_plane.apply(INGRESS_CLASS)
     control_plane.kubectl("wait", "--for=create", "serviceaccount/headrace", "-n", "headrace", "--timeout=30s")
     return control_plane.kubeconfig_for("headrace", "headrace")

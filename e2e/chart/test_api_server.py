@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from e2e.chart.rendering import EXPOSURES, Object, exposure, render
+from e2e.chart.rendering import (
+    EXPOSURES,
+    INGRESS_NGINX,
+    INGRESS_NGINX_DEFAULTS,
+    INGRESS_NGINX_EVERYTHING,
+    Object,
+    by_name,
+    exposure,
+    render,
+)
 from e2e.controlplane.cluster import ControlPlane, KubectlFailed
 
 EVERYTHING = (
@@ -59,11 +69,16 @@ def custom_resource(kind: str, plural: str) -> Object:
     }
 
 
+def namespace(name: str, **labels: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
 @pytest.fixture(scope="module")
 def server(control_plane: ControlPlane) -> ControlPlane:
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "headrace"}}
+    control_plane.apply(namespace("headrace"), namespace("edge-system"))
+    control_plane.apply(namespace("restricted", **{"pod-security.kubernetes.io/enforce": "restricted"}))
     monitors = custom_resource("ServiceMonitor", "servicemonitors")
-    control_plane.apply(namespace, monitors, custom_resource("PrometheusRule", "prometheusrules"))
+    control_plane.apply(monitors, custom_resource("PrometheusRule", "prometheusrules"))
     control_plane.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
     return control_plane
 
@@ -87,9 +102,79 @@ def test_every_part(server: ControlPlane, settings: tuple[str, ...]) -> None:
     assert admitted(server, objects) == len(objects)
 
 
+@pytest.mark.parametrize(
+    "values", [INGRESS_NGINX, INGRESS_NGINX_EVERYTHING, INGRESS_NGINX_DEFAULTS], ids=lambda path: path.stem
+)
+def test_values_of_ingress_nginx(server: ControlPlane, values: Path) -> None:
+    objects = render(values=[values], namespace="edge-system")
+    assert admitted(server, objects) == len(objects)
+
+
+@pytest.mark.parametrize("name", EXPOSURES)
+def test_pods_are_restricted_but_for_ports_and_network_of_the_node(server: ControlPlane, name: str) -> None:
+    """Asked of the admission of pods (https://kubernetes.io/docs/concepts/security/pod-security-standards/)."""
+    template = workload(render(values=[exposure(name)]))["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", **template}
+    pod["metadata"] |= {"name": "pod", "namespace": "restricted"}
+    pod["spec"]["serviceAccountName"] = "default"
+    if name in ("hostport", "hostnetwork"):
+        with pytest.raises(KubectlFailed) as refused:
+            admitted(server, [pod])
+        reasons = "host namespaces" if name == "hostnetwork" else "hostPort"
+        assert reasons in str(refused.value)
+        assert ("allowPrivilegeEscalation" in str(refused.value)) is (name == "hostnetwork")
+    else:
+        assert admitted(server, [pod]) == 1
+
+
+def workload(objects: list[Object]) -> Object:
+    return next(each for each in objects if each["kind"] in ("DaemonSet", "Deployment"))
+
+
+def test_a_release_of_ingress_nginx_is_upgraded_in_place(server: ControlPlane) -> None:
+    """What cannot be changed later (selectors, references of bindings, controllers of classes) is as it was."""
+    server.apply(namespace("ingress-nginx"), *old_release())
+    objects = render(values=[INGRESS_NGINX_DEFAULTS], release="ingress-nginx", namespace="ingress-nginx")
+    assert admitted(server, objects) == len(objects)
+    moved = by_name(objects, "Deployment")
+    moved["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] = "headrace"
+    moved["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] = "headrace"
+    with pytest.raises(KubectlFailed, match="immutable"):
+        admitted(server, [moved])
+
+
+def old_release() -> list[Object]:
+    """What matters of the objects that the chart of ingress-nginx made."""
+    labels = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/instance": "ingress-nginx"}
+    labels["app.kubernetes.io/component"] = "controller"
+    there = {"namespace": "ingress-nginx", "name": "ingress-nginx-controller"}
+    container = {"name": "controller", "image": "registry.k8s.io/ingress-nginx/controller:v1.15.1"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    ports = [{"name": "http", "port": 80, "targetPort": "http"}]
+    return [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": there,
+         "spec": {"selector": {"matchLabels": labels}, "template": template}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": there,
+         "spec": {"type": "LoadBalancer", "selector": labels, "ports": ports}},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx"},
+         "spec": {"controller": "k8s.io/ingress-nginx"}},
+        old_binding("ClusterRoleBinding", "ClusterRole"),
+        old_binding("RoleBinding", "Role", namespace="ingress-nginx"),
+    ]  # fmt: skip
+
+
+def old_binding(kind: str, role: str, **metadata: str) -> Object:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": "ingress-nginx", **metadata},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": "ingress-nginx"},
+        "subjects": [{"kind": "ServiceAccount", "name": "ingress-nginx", "namespace": "ingress-nginx"}],
+    }
+
+
 def test_an_unknown_field_would_be_seen(server: ControlPlane) -> None:
     objects = render()
-    (workload,) = (each for each in objects if each["kind"] == "DaemonSet")
-    workload["spec"]["template"]["spec"]["dnsPolice"] = "Default"
+    workload(objects)["spec"]["template"]["spec"]["dnsPolice"] = "Default"
     with pytest.raises(KubectlFailed, match="dnsPolice"):
         admitted(server, objects)

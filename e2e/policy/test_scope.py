@@ -152,7 +152,7 @@ def test_a_release_for_one_namespace_looks_at_that_one() -> None:
 
 def test_a_selector_of_namespaces_is_that_of_the_controller() -> None:
     selector = "team=a,env in (x, y),stage!=dev,!old,tier notin (z),kept".replace(",", "\\,")
-    first = bindings("controller.scope.enabled=true", f"controller.scope.namespaceSelector={selector}")[0]
+    first = bindings(f"controller.scope.namespaceSelector={selector}")[0]
     assert first["matchResources"]["namespaceSelector"]["matchExpressions"] == [
         {"key": "team", "operator": "In", "values": ["a"]},
         {"key": "env", "operator": "In", "values": ["x", "y"]},

@@ -54,7 +54,7 @@ namespace: {{ include "headrace.namespace" $root }}
 labels:
   {{- include "headrace.labels" $root | nindent 2 }}
   app.kubernetes.io/component: controller
-  {{- with index . 2 }}
+  {{- with merge (dict) (index . 2 | default dict) $root.Values.controller.labels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- with index . 3 }}
@@ -68,12 +68,34 @@ annotations:
 {{- $root := index . 0 }}
 {{- $image := index . 1 }}
 {{- $registry := $root.Values.global.image.registry | default $image.registry }}
-{{- $repository := $image.repository | default (list $registry $image.image | compact | join "/") }}
-{{- if contains "ingress-nginx/controller" $repository }}
-{{- fail "controller.image names the image of ingress-nginx: remove controller.image from your values, or name the image of Headrace" }}
-{{- end }}
-{{- $repository }}:{{ $image.tag | default (index . 2) }}
+{{- $image.repository | default (list $registry $image.image | compact | join "/") }}:{{ $image.tag | default (index . 2) }}
 {{- with $image.digest }}@{{ . }}{{ end }}
+{{- end -}}
+
+{{- define "headrace.controllerImage" -}}
+{{- $image := include "headrace.image" (list . .Values.controller.image .Chart.AppVersion) }}
+{{- if or (contains "ingress-nginx/controller" $image) (hasPrefix "registry.k8s.io/" $image) }}
+{{- fail (printf "%s is of ingress-nginx: remove controller.image and global.image.registry from your values, or name the image of Headrace there" $image) }}
+{{- end }}
+{{- $image }}
+{{- end -}}
+
+{{- /* A value as text. Helm reads whole numbers as floating point: 31536000 must not become 3.1536e+07. */ -}}
+{{- define "headrace.text" -}}
+{{- if kindIs "invalid" . }}
+{{- else if and (kindIs "float64" .) (eq . (floor .)) }}
+{{- int64 . }}
+{{- else }}
+{{- toString . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Flags of a container from a map: an empty value is a bare flag. */ -}}
+{{- define "headrace.arguments" -}}
+{{- range $name, $value := . }}
+{{- $text := include "headrace.text" $value }}
+- {{ list (printf "--%s" $name) $text | compact | join "=" | quote }}
+{{- end }}
 {{- end -}}
 
 {{- define "headrace.scopeNamespace" -}}
@@ -82,7 +104,60 @@ annotations:
 
 {{- /* "true" where one namespace is served and no right reaches further. */ -}}
 {{- define "headrace.narrow" -}}
-{{- if and .Values.rbac.scope .Values.controller.scope.enabled (not .Values.controller.scope.namespaceSelector) }}true{{ end }}
+{{- if and .Values.rbac.scope .Values.controller.scope.enabled }}true{{ end }}
+{{- end -}}
+
+{{- /* namespace/name of the Service whose addresses go into the status of Ingresses, or nothing. */ -}}
+{{- define "headrace.publishedService" -}}
+{{- $publish := .Values.controller.publishService }}
+{{- $service := .Values.controller.service }}
+{{- $own := printf "%s/%s" (include "headrace.namespace" .) (include "headrace.controller" .) }}
+{{- if not $publish.enabled }}
+{{- else if $publish.pathOverride }}
+{{- $publish.pathOverride }}
+{{- else if not $service.enabled }}
+{{- else if $service.external.enabled }}
+{{- if eq $service.type "LoadBalancer" }}{{ $own }}{{ end }}
+{{- else if and $service.internal.enabled (eq ($service.internal.type | default $service.type) "LoadBalancer") }}
+{{- $own }}-internal
+{{- end }}
+{{- end -}}
+
+{{- /* spec of a HorizontalPodAutoscaler: (list name-of-deployment scaling more-metrics). */ -}}
+{{- define "headrace.autoscaler" -}}
+{{- $scaling := index . 1 -}}
+scaleTargetRef:
+  apiVersion: apps/v1
+  kind: Deployment
+  name: {{ index . 0 }}
+minReplicas: {{ $scaling.minReplicas }}
+maxReplicas: {{ $scaling.maxReplicas }}
+metrics:
+  {{- range $resource, $percent := dict "cpu" $scaling.targetCPUUtilizationPercentage "memory" $scaling.targetMemoryUtilizationPercentage }}
+  {{- if $percent }}
+  - type: Resource
+    resource:
+      name: {{ $resource }}
+      target:
+        type: Utilization
+        averageUtilization: {{ $percent }}
+  {{- end }}
+  {{- end }}
+  {{- with index . 2 }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $scaling.behavior }}
+behavior:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* A probe, its way of asking from the chart: (list values path port). */ -}}
+{{- define "headrace.probe" -}}
+httpGet:
+  path: {{ index . 1 }}
+  port: {{ index . 2 }}
+{{ omit (index . 0) "httpGet" | toYaml }}
 {{- end -}}
 
 {{- define "headrace.hasDisruptionBudget" -}}

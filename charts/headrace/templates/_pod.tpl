@@ -8,21 +8,31 @@
 {{- .Values.controller.hostNetwork | ternary .Values.controller.hostPort.ports.https .Values.controller.containerPort.https }}
 {{- end -}}
 
-{{- /* `name: value` of every flag; an empty value is a bare flag. */ -}}
+{{- /* Every flag with its text, as YAML; an empty text is a bare flag. */ -}}
 {{- define "headrace.flags" -}}
+{{- $flags := include "headrace.ownFlags" . | fromYaml }}
+{{- range $name, $value := .Values.controller.extraArgs }}
+{{- $_ := set $flags $name (include "headrace.text" $value) }}
+{{- end }}
+{{- toYaml $flags }}
+{{- end -}}
+
+{{- define "headrace.ownFlags" -}}
 {{- $controller := .Values.controller }}
 {{- $namespace := include "headrace.namespace" . }}
-{{- $own := printf "%s/%s" $namespace (include "headrace.controller" .) }}
-configmap: {{ $own }}
-controller-class: {{ $controller.ingressClassResource.controllerValue }}
+configmap: {{ $namespace }}/{{ include "headrace.controller" . }}
+controller-class: {{ $controller.ingressClassResource.controllerValue | quote }}
 {{- if include "headrace.narrow" . }}
 # IngressClasses cannot be read without cluster-wide rights: ours is known by its name.
-ingress-class: {{ $controller.ingressClassResource.name }}
+ingress-class: {{ $controller.ingressClassResource.name | quote }}
 ingress-class-by-name: ""
 {{- else }}
-ingress-class: {{ $controller.ingressClass }}
+ingress-class: {{ $controller.ingressClass | quote }}
+{{- if $controller.ingressClassByName }}
+ingress-class-by-name: ""
 {{- end }}
-election-id: {{ $controller.electionID | default (printf "%s-leader" (include "headrace.fullname" .)) }}
+{{- end }}
+election-id: {{ $controller.electionID | default (printf "%s-leader" (include "headrace.fullname" .)) | quote }}
 http-port: {{ include "headrace.httpPort" . | quote }}
 https-port: {{ include "headrace.httpsPort" . | quote }}
 healthz-port: {{ $controller.metrics.port | quote }}
@@ -32,11 +42,8 @@ shutdown-grace-period: {{ $controller.shutdownGracePeriod | int | quote }}
 public-https-port: {{ $controller.hostPort.ports.https | quote }}
 {{- end }}
 {{- end }}
-{{- if and $controller.publishService.enabled (or $controller.publishService.pathOverride (and $controller.service.enabled (eq $controller.service.type "LoadBalancer"))) }}
-publish-service: {{ $controller.publishService.pathOverride | default $own }}
-{{- end }}
-{{- if and $controller.ingressClassByName (not (include "headrace.narrow" .)) }}
-ingress-class-by-name: ""
+{{- with include "headrace.publishedService" . }}
+publish-service: {{ . }}
 {{- end }}
 {{- if $controller.watchIngressWithoutClass }}
 watch-ingress-without-class: ""
@@ -47,12 +54,19 @@ report-node-internal-ip-address: ""
 {{- if $controller.disableLeaderElection }}
 disable-leader-election: ""
 {{- end }}
-{{- if $controller.scope.enabled }}
-{{- if $controller.scope.namespaceSelector }}
-watch-namespace-selector: {{ $controller.scope.namespaceSelector | quote }}
-{{- else }}
-watch-namespace: {{ include "headrace.scopeNamespace" . }}
+{{- with $controller.electionTTL }}
+election-ttl: {{ . | quote }}
 {{- end }}
+{{- with $controller.healthCheckHost }}
+healthz-host: {{ . | quote }}
+{{- end }}
+{{- if ne $controller.healthCheckPath "/healthz" }}
+health-check-path: {{ $controller.healthCheckPath | quote }}
+{{- end }}
+{{- if $controller.scope.enabled }}
+watch-namespace: {{ include "headrace.scopeNamespace" . }}
+{{- else if $controller.scope.namespaceSelector }}
+watch-namespace-selector: {{ $controller.scope.namespaceSelector | quote }}
 {{- end }}
 {{- with $controller.defaultTLSSecret }}
 default-ssl-certificate: {{ . }}
@@ -68,9 +82,6 @@ tcp-services-configmap: {{ $namespace }}/{{ include "headrace.fullname" . }}-tcp
 {{- if .Values.udp }}
 udp-services-configmap: {{ $namespace }}/{{ include "headrace.fullname" . }}-udp
 {{- end }}
-{{- range $name, $value := $controller.extraArgs }}
-{{ $name }}: {{ $value | toString | quote }}
-{{- end }}
 {{- end -}}
 
 {{- /* Ports of one protocol for a container: (list root map protocol). */ -}}
@@ -78,13 +89,22 @@ udp-services-configmap: {{ $namespace }}/{{ include "headrace.fullname" . }}-udp
 {{- $root := index . 0 }}
 {{- $protocol := index . 2 }}
 {{- range $port, $_ := index . 1 }}
-- name: {{ printf "%s%s-%s" $root.Values.portNamePrefix $port (lower $protocol) | trunc 15 }}
+- name: {{ $port }}-{{ lower $protocol }}
   containerPort: {{ $port }}
   protocol: {{ $protocol }}
   {{- if include "headrace.hostPort" $root }}
   hostPort: {{ $port }}
   {{- end }}
 {{- end }}
+{{- end -}}
+
+{{- /* The hooks, without the program of ingress-nginx's image: the controller itself does what that did. */ -}}
+{{- define "headrace.lifecycle" -}}
+{{- $hooks := .Values.controller.lifecycle }}
+{{- if has "/wait-shutdown" (dig "preStop" "exec" "command" list $hooks) }}
+{{- $hooks = omit $hooks "preStop" }}
+{{- end }}
+{{- toYaml $hooks }}
 {{- end -}}
 
 {{- define "headrace.securityContext" -}}
@@ -156,15 +176,12 @@ spec:
   shareProcessNamespace: true
   {{- end }}
   securityContext:
-    fsGroup: {{ $controller.image.runAsGroup }}
-    {{- with $controller.podSecurityContext }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- merge (dict) $controller.podSecurityContext (dict "fsGroup" $controller.image.runAsGroup) | toYaml | nindent 4 }}
     {{- with $controller.sysctls }}
     sysctls:
       {{- range $name, $value := . }}
       - name: {{ $name }}
-        value: {{ $value | quote }}
+        value: {{ include "headrace.text" $value | quote }}
       {{- end }}
     {{- end }}
   {{- with $controller.extraInitContainers }}
@@ -172,14 +189,12 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   containers:
-    - name: controller
-      image: {{ include "headrace.image" (list . $controller.image .Chart.AppVersion) }}
+    - name: {{ $controller.containerName }}
+      image: {{ include "headrace.controllerImage" . }}
       imagePullPolicy: {{ $controller.image.pullPolicy }}
       args:
         - run
-        {{- range $name, $value := include "headrace.flags" . | fromYaml }}
-        - --{{ $name }}{{ if ne $value "" }}={{ $value }}{{ end }}
-        {{- end }}
+        {{- include "headrace.arguments" (include "headrace.flags" . | fromYaml) | trim | nindent 8 }}
       env:
         - name: POD_NAME
           valueFrom:
@@ -215,22 +230,13 @@ spec:
         {{- . | nindent 8 }}
         {{- end }}
       startupProbe:
-        httpGet:
-          path: /healthz
-          port: {{ $controller.metrics.portName }}
-        {{- toYaml $controller.startupProbe | nindent 8 }}
+        {{- include "headrace.probe" (list $controller.startupProbe "/healthz" $controller.metrics.portName) | nindent 8 }}
       livenessProbe:
-        httpGet:
-          path: /healthz
-          port: {{ $controller.metrics.portName }}
-        {{- toYaml $controller.livenessProbe | nindent 8 }}
+        {{- include "headrace.probe" (list $controller.livenessProbe "/healthz" $controller.metrics.portName) | nindent 8 }}
       # 200 once the first complete configuration is served, 503 as soon as the pod is told to end.
       readinessProbe:
-        httpGet:
-          path: /readyz
-          port: {{ $controller.metrics.portName }}
-        {{- toYaml $controller.readinessProbe | nindent 8 }}
-      {{- with $controller.lifecycle }}
+        {{- include "headrace.probe" (list $controller.readinessProbe "/readyz" $controller.metrics.portName) | nindent 8 }}
+      {{- with include "headrace.lifecycle" . | fromYaml }}
       lifecycle:
         {{- toYaml . | nindent 8 }}
       {{- end }}
