@@ -51,6 +51,7 @@ sbom: $(DEV) ## write what is in the image to dist/headrace-VERSION.cdx.json (Cy
 
 docs: $(READY) ## write the generated pages anew
 	$(BIN)/python -m controller.docs
+	$(BIN)/python -m e2e.chart.schema
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .state .mypy_cache .ruff_cache .pytest_cache .hypothesis
