@@ -149,11 +149,12 @@ class Reconciler:
 
 
 def certificate_files(configuration: Configuration) -> dict[str, SecretBytes | bytes]:
-    """One PEM file a certificate: the chain, then the key."""
-    return {
+    """One PEM file a certificate (the chain, then the key), and the files that the features asked for."""
+    pairs: dict[str, SecretBytes | bytes] = {
         f"{certificate.id}.pem": SecretBytes(certificate.chain + certificate.key.reveal())
         for certificate in configuration.certificates.values()
     }
+    return pairs | configuration.files
 
 
 def reload_reason(before: FragmentSet | None, after: FragmentSet) -> str:

@@ -16,15 +16,14 @@ from controller.admission import cel
 from controller.model.codes import CODES
 from controller.translate import hosts, paths
 from controller.translate.annotations import registry, values
+from controller.translate.annotations.annotation import OUR_PREFIX, Annotation
 from controller.translate.annotations.registry import (
     CANARY,
     FIREWALL,
     HARMLESS,
     HONOURED,
     OUR_ANNOTATIONS,
-    OUR_PREFIX,
     VERDICTS,
-    Annotation,
     Verdict,
 )
 

@@ -29,6 +29,7 @@ from controller.model.configuration import (
     CATCH_ALL,
     Configuration,
     Location,
+    RedirectHost,
     Return,
     Server,
     Upstream,
@@ -154,6 +155,9 @@ class _Request:
         action = location.action
         if isinstance(action, Return):
             return replace(story, status=action.code, why=_why_returned(story, action.code))
+        if isinstance(action, RedirectHost):
+            target = f"{self.url.scheme}://{action.host}{self.url.target}"
+            return replace(story, status=self.configuration.main.http_redirect_code, redirect_to=target)
         upstream = self.configuration.upstreams[action.upstream]
         if location.policy.rewrite is None:
             return replace(story, upstream=upstream)

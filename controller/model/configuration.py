@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from controller.model.diagnostics import Report
+from controller.model.features import ServerFeature
 from controller.model.policy import LocationPolicy
 from controller.model.refs import ObjectKey, RuleRef
 from controller.model.secretbytes import SecretBytes
@@ -52,7 +53,13 @@ class Return(NamedTuple):
     code: int
 
 
-Action = ProxyPass | Return
+class RedirectHost(NamedTuple):
+    """Answer with a redirect to the same URI of another host (`from-to-www-redirect`)."""
+
+    host: str
+
+
+Action = ProxyPass | Return | RedirectHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,13 @@ class Location:
     policy: LocationPolicy = field(default_factory=LocationPolicy)
     service: str = ""
     port: str = ""
+
+
+class Alias(NamedTuple):
+    """One more name of a host, with the certificate that covers it (as `Server.certificate`)."""
+
+    name: str
+    certificate: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,8 @@ class Server:
     certificate: str | None = None
     regex: bool = False
     origins: tuple[ObjectKey, ...] = ()
+    aliases: tuple[Alias, ...] = ()
+    features: tuple[ServerFeature, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +257,8 @@ class Configuration:
     default_certificate: str | None = None
     main_origins: tuple[ObjectKey, ...] = ()
     health_check_path: str = "/healthz"
+    files: dict[str, SecretBytes | bytes] = field(default_factory=dict)
+    """What nginx reads beside its configuration (user lists, CAs), by file name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,3 +25,5 @@ class Options:
     default_backend_service: ObjectKey | None = None
     default_ssl_certificate: ObjectKey | None = None
     health_check_path: str = "/healthz"
+    allowed_secret_namespaces: tuple[str, ...] = ()
+    """Namespaces whose Secrets and ConfigMaps annotations of every namespace may name."""

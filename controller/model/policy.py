@@ -5,12 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from controller.model.features import LocationFeature
+
 
 class HttpsRedirect(StrEnum):
     """When a plain-HTTP request is sent to HTTPS."""
 
     NEVER = "never"
     ALWAYS = "always"
+
+
+class Protocol(StrEnum):
+    """What is spoken with the pods (`backend-protocol`). `AUTO_HTTP` is the client's own scheme."""
+
+    HTTP = "HTTP"
+    HTTPS = "HTTPS"
+    AUTO_HTTP = "AUTO_HTTP"
+    GRPC = "GRPC"
+    GRPCS = "GRPCS"
+    FCGI = "FCGI"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +36,10 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class LocationPolicy:
-    """What a location does besides choosing a backend. The defaults change nothing."""
+    """What a location does besides choosing a backend. The defaults change nothing.
+
+    `features`: those of the families, in the order in which the families are registered.
+    """
 
     https_redirect: HttpsRedirect = HttpsRedirect.NEVER
     preserve_trailing_slash: bool = False
@@ -31,3 +47,5 @@ class LocationPolicy:
     rewrite: Rewrite | None = None
     access_log: bool = True
     hold: bool = True
+    protocol: Protocol = Protocol.HTTP
+    features: tuple[LocationFeature, ...] = ()

@@ -7,7 +7,7 @@ changed is not rendered again (the cache compares Server values, not text).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -26,15 +26,10 @@ from controller.model.configuration import (
 from controller.model.fragments import Fragment, FragmentSet, digest_of
 from controller.model.layout import Layout
 from controller.render.environment import build_environment
-from controller.render.listen import listens_of, server_name_of
-from controller.render.locations import (
-    LocationStyle,
-    hosts_redirect,
-    location_texts,
-    redirect_target,
-    with_places_for_held,
-)
+from controller.render.listen import listens_of, server_names
+from controller.render.locations import LocationStyle, redirect_target, written
 from controller.render.quoting import NginxText, file_name, literal, quoted, template, word
+from controller.render.request_headers import base_headers, header_variable
 
 POD_CONNECT_TIMEOUT = "500ms"
 """How long one attempt to reach a pod may take. A connection inside a cluster takes milliseconds; a pod that vanished
@@ -69,19 +64,29 @@ class _ServerStyle:
     health_path: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """One host as text, with what it was made from, and what it wants of the file that all hosts share."""
+
+    server: Server
+    dns_ports: tuple[str, ...]
+    fragment: Fragment
+    shared: Mapping[str, NginxText]
+
+
 @dataclass(slots=True)
 class Renderer:
     """Renders configurations for one layout; keeps the last text of each host."""
 
     layout: Layout
-    _cache: dict[str, tuple[Server, tuple[str, ...], Fragment]] = field(default_factory=dict)
+    _cache: dict[str, _Host] = field(default_factory=dict)
     _style: _ServerStyle | None = None
 
     def render(self, configuration: Configuration) -> FragmentSet:
         """Raises `ValueError` only where translate let something pass that cannot be written: a bug of ours."""
         main = configuration.main
         self._begin(_ServerStyle(main, self.layout, configuration.health_check_path))
-        servers = [self._server(server, configuration) for server in configuration.servers.values()]
+        hosts = [self._server(server, configuration) for server in configuration.servers.values()]
         self._cache = {host: kept for host, kept in self._cache.items() if host in configuration.servers}
         origins = configuration.main_origins
         main_text = self._main(configuration)
@@ -91,7 +96,8 @@ class Renderer:
                 Fragment("nginx.conf", main_text, origins, stub),
                 Fragment("upstreams.conf", self._upstreams(configuration)),
                 Fragment("certificates.conf", self._certificates(configuration)),
-                *servers,
+                Fragment("shared.conf", _shared(hosts)),
+                *(host.fragment for host in hosts),
             ]
         )
 
@@ -105,42 +111,38 @@ class Renderer:
 
     # -- one host
 
-    def _server(self, server: Server, configuration: Configuration) -> Fragment:
-        upstreams = _dns_ports(server, configuration)
+    def _server(self, server: Server, configuration: Configuration) -> _Host:
         cached = self._cache.get(server.host)
-        if cached and cached[0] == server and cached[1] == upstreams:
-            return cached[2]
-        fragment = self._render_server(server, configuration)
-        self._cache[server.host] = (server, upstreams, fragment)
-        return fragment
+        if cached and cached.server == server and cached.dns_ports == _dns_ports(server, configuration):
+            return cached
+        host = self._render_server(server, configuration)
+        self._cache[server.host] = host
+        return host
 
-    def _render_server(self, server: Server, configuration: Configuration) -> Fragment:
+    def _render_server(self, server: Server, configuration: Configuration) -> _Host:
         main, is_default = configuration.main, server.host == CATCH_ALL
-        reachable = (*server.locations, server.fallback)
         health_path = _health_path(server, configuration.health_check_path)
-        one_redirect = not health_path and hosts_redirect(reachable)
-        style = LocationStyle(
-            upstreams=configuration.upstreams,
-            https_port=self.layout.public_https_port,
-            silent_log=self._metrics_log(),
-            log_default_backend=main.enable_access_log_for_default_backend,
-            hold=main.hold,
-        )
+        style = LocationStyle(main, self.layout, configuration.upstreams, self._metrics_log())
         common = {
-            "server_name": server_name_of(server.host),
+            "server_name": server_names(server),
             "listens": listens_of(self.layout, main, default=is_default),
         }
-        locations, agains = with_places_for_held(location_texts(server, style, server_redirects=one_redirect))
+        host = written(server, style, may_redirect_at_once=not health_path)
+        first = (*server.locations, server.fallback)[0]
         text = self._text(
             "server.conf",
             **common,
             reject_handshake=is_default and main.ssl_reject_handshake,
-            server_redirect=redirect_target(reachable[0], self.layout.public_https_port) if one_redirect else None,
+            before=host.elsewhere.http,
+            lines=host.elsewhere.server,
+            internal=host.elsewhere.locations,
+            server_redirect=redirect_target(first, self.layout.public_https_port) if host.one_redirect else None,
             server_route=f"{server.origins[0].path}///" if server.origins else "",
             redirect_code=main.http_redirect_code,
             health_path=health_path,
-            locations=locations,
-            agains=agains,
+            locations=host.locations,
+            holds=host.holds,
+            agains=host.agains,
             log_upstream_name="proxy_upstream_name" in _log_text(main),
             log_location_path="location_path" in _log_text(main),
             external_connect_timeout=_connect_timeout(main, EXTERNAL_CONNECT_TIMEOUT),
@@ -149,7 +151,8 @@ class Renderer:
             hold_timeout=int(main.hold_deadline) + 1,
         )
         path = f"servers/{file_name(server.host, digest_of(server.host))}.conf"
-        return Fragment(path, text, server.origins, self._text("stub.conf", **common))
+        fragment = Fragment(path, text, server.origins, self._text("stub.conf", **common))
+        return _Host(server, _dns_ports(server, configuration), fragment, host.elsewhere.shared)
 
     # -- files for all hosts
 
@@ -159,6 +162,7 @@ class Renderer:
         longest = max((len(host) for host in configuration.servers), default=0)
         real_ip = main.use_proxy_protocol or main.use_forwarded_headers or main.enable_real_ip
         by_protocol = main.use_proxy_protocol
+        once, once_methods = _sent_once(main)
         both_sources = by_protocol and main.use_forwarded_headers
         return self._text(
             "nginx.conf",
@@ -183,7 +187,8 @@ class Renderer:
             both_address_sources=both_sources,
             everyone_trusted="0.0.0.0/0" in main.proxy_real_ip_cidr,
             trusted_networks=_networks_of_geo(main.proxy_real_ip_cidr),
-            forwarded_for=_header_variable(main.forwarded_for_header),
+            forwarded_for=header_variable(main.forwarded_for_header),
+            request_headers=base_headers(main).items(),
             full_forwarded_for=main.use_forwarded_headers and main.compute_full_forwarded_for,
             hsts=quoted(_hsts(main)),
             log_escape=word(LogEscape.JSON if main.access_log_format == "json" else main.log_format_escape),
@@ -191,7 +196,8 @@ class Renderer:
             logs=self._logs(main),
             connect_timeout=word(_connect_timeout(main, POD_CONNECT_TIMEOUT)),
             next_upstream=template_words(_next_upstream(main)),
-            once=_sent_once(main),
+            once_default=int(once),
+            once_methods=once_methods,
             hold_socket=literal(f"http://unix:{layout.hold_socket}"),
             idle_connection=quoted("" if main.upstream_keepalive_connections else "close"),
             resolvers=template_words(" ".join(layout.resolvers)),
@@ -210,7 +216,9 @@ class Renderer:
     def _certificates(self, configuration: Configuration) -> str:
         """A host without a tls section is left out, so that its wildcard's certificate can serve it."""
         default = configuration.default_certificate or DEFAULT_CERTIFICATE
-        named = [(server.host, server.certificate) for server in configuration.servers.values() if server.host]
+        servers = configuration.servers.values()
+        named = [(server.host, server.certificate) for server in servers if server.host]
+        named += [alias for server in servers for alias in server.aliases]
         own = [(host, default if c == DEFAULT_CERTIFICATE else c) for host, c in named if c is not None]
         return self._text(
             "certificates.conf",
@@ -234,6 +242,11 @@ class Renderer:
 @cache
 def _template_of(name: str) -> Template:
     return build_environment().get_template(f"{name}.j2")
+
+
+def _shared(hosts: Iterable[_Host]) -> str:
+    blocks = {key: block for host in hosts for key, block in host.shared.items()}
+    return "".join(f"{blocks[key]}\n" for key in sorted(blocks))
 
 
 def template_words(text: str) -> NginxText:
@@ -280,22 +293,16 @@ def _next_upstream(main: MainSettings) -> str:
     return " ".join(dict.fromkeys(words))
 
 
-def _sent_once(main: MainSettings) -> NginxText:
-    """Lines of a map from the method to 1 where a request that a pod received must not be sent again.
+def _sent_once(main: MainSettings) -> tuple[bool, tuple[str, ...]]:
+    """Whether a request that a pod received must not be sent again, and the methods for which that holds else.
 
     nginx's own rule for the next pod (ngx_http_upstream_next): `error` must be allowed, and POST, LOCK and PATCH not
     without `non_idempotent`.
     """
     allowed = _next_upstream(main).split()
     if "error" not in allowed:
-        return NginxText("default 1;")
-    if "non_idempotent" in allowed:
-        return NginxText("default 0;")
-    return NginxText("default 0; POST 1; LOCK 1; PATCH 1;")
-
-
-def _header_variable(header: str) -> NginxText:
-    return NginxText("$" + word("http_" + header.lower().replace("-", "_")))
+        return True, ()
+    return False, () if "non_idempotent" in allowed else ("POST", "LOCK", "PATCH")
 
 
 def _hsts(main: MainSettings) -> str:

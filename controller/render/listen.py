@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.model.configuration import CATCH_ALL, MainSettings
+from controller.model.configuration import CATCH_ALL, MainSettings, Server
 from controller.model.layout import Layout
 from controller.render.quoting import NginxText, hostname_regex, word
 
@@ -24,7 +24,9 @@ def addresses_of(layout: Layout, main: MainSettings) -> tuple[NginxText, ...]:
     return (word("*"), word("[::]")) if layout.ipv6 and not main.disable_ipv6 else (word("*"),)
 
 
-def server_name_of(host: str) -> NginxText:
-    if host == CATCH_ALL:
+def server_names(server: Server) -> NginxText:
+    """Its host and its other names; a wildcard takes exactly one label."""
+    if server.host == CATCH_ALL:
         return word("_")
-    return hostname_regex(host) if host.startswith("*.") else word(host)
+    names = (server.host, *(alias.name for alias in server.aliases))
+    return NginxText(" ".join(hostname_regex(name) if name.startswith("*.") else word(name) for name in names))

@@ -8,21 +8,33 @@ from dataclasses import dataclass, replace
 
 from controller.model.configuration import (
     CATCH_ALL,
+    Action,
     Location,
+    MainSettings,
     MatchKind,
     PathMatch,
     ProxyPass,
+    RedirectHost,
     Return,
     Server,
     Upstream,
 )
+from controller.model.layout import Layout
 from controller.model.policy import HttpsRedirect
+from controller.render.families import render_features
+from controller.render.part import Context, Lines, Part, header_lines, merged
 from controller.render.quoting import NginxText, quoted, template, word
+from controller.render.request_headers import base_headers
 
 
 @dataclass(frozen=True, slots=True)
 class LocationText:
-    """What the template writes for one `location`. Texts that users chose are quoted already, or quoted by it."""
+    """What the template writes for one `location`. Texts that users chose are quoted already, or quoted by it.
+
+    `early` comes before the redirect to HTTPS, `gate` after it. `handover` and `response`: as in `Part`; the headers
+    for the pod are among the former. `hold` and `again`: the places for a held request, where they are not the usual
+    ones.
+    """
 
     match: NginxText
     route: str
@@ -31,9 +43,15 @@ class LocationText:
     redirect: NginxText | None
     log: NginxText | None
     return_code: int
+    return_target: NginxText | None
     proxy_pass: NginxText | None
     external: bool
     without_hold: bool
+    early: Lines = ()
+    gate: Lines = ()
+    handover: Lines = ()
+    response: Lines = ()
+    hold: NginxText | None = None
     again: NginxText | None = None
     rewrite_pattern: NginxText | None = None
     rewrite_target: NginxText | None = None
@@ -43,16 +61,51 @@ class LocationText:
 class LocationStyle:
     """What the global settings decide for every location."""
 
+    main: MainSettings
+    layout: Layout
     upstreams: dict[str, Upstream]
-    https_port: int
     silent_log: NginxText
-    log_default_backend: bool
-    hold: bool
+
+    @property
+    def hold(self) -> bool:
+        return self.main.hold
 
 
-def location_texts(server: Server, style: LocationStyle, *, server_redirects: bool) -> tuple[LocationText, ...]:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The locations of a server as texts, and what their features want elsewhere."""
+
+    locations: tuple[LocationText, ...]
+    holds: tuple[HoldText, ...]
+    agains: tuple[AgainText, ...]
+    elsewhere: Part
+    one_redirect: bool
+
+
+def written(server: Server, style: LocationStyle, *, may_redirect_at_once: bool) -> Written:
     """The locations in the order in which they are written; the fallback comes last."""
-    return tuple(_text(match, location, server, style, server_redirects) for match, location in _expanded(server))
+    context = Context(style.main, style.layout, server, style.upstreams)
+    of_server = render_features(server.features, context)
+    drafts = [(match, location, _part_of(location, context)) for match, location in _expanded(server)]
+    elsewhere = merged((of_server, *(part for _, _, part in drafts)))
+    one_redirect = (
+        may_redirect_at_once and not elsewhere.answers_early and hosts_redirect((*server.locations, server.fallback))
+    )
+    texts = [_text(match, location, part, server, style, one_redirect) for match, location, part in drafts]
+    known, holds, agains = with_places_for_held(texts)
+    return Written(known, holds, agains, elsewhere, one_redirect)
+
+
+def _part_of(location: Location, context: Context) -> Part:
+    return render_features(location.policy.features, replace(context, location=location))
+
+
+@dataclass(frozen=True, slots=True)
+class HoldText:
+    """A named location where a request waits for a pod, and whose answer is the final one if none comes."""
+
+    name: NginxText
+    response: Lines = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +113,41 @@ class AgainText:
     """A named location that sends a held request to an address, with the settings that its own location has."""
 
     name: NginxText
-    log: NginxText | None
-    external: bool
+    hold: NginxText
+    log: NginxText | None = None
+    external: bool = False
+    handover: Lines = ()
+    response: Lines = ()
 
 
-def with_places_for_held(locations: Sequence[LocationText]) -> tuple[tuple[LocationText, ...], tuple[AgainText, ...]]:
-    """The locations, each knowing its place for another try, and those places: one for each set of settings."""
-    places: dict[tuple[NginxText | None, bool], AgainText] = {(None, False): AgainText(word("@hr_again"), None, False)}
+_HOLD = HoldText(word("@hr_hold"))
+_AGAIN = AgainText(word("@hr_again"), _HOLD.name)
+
+
+def with_places_for_held(
+    locations: Sequence[LocationText],
+) -> tuple[tuple[LocationText, ...], tuple[HoldText, ...], tuple[AgainText, ...]]:
+    """The locations, each knowing its places for a held request, and those places: one for each set of settings."""
+    holds: dict[Lines, HoldText] = {(): _HOLD}
+    agains: dict[AgainText, AgainText] = {_AGAIN: _AGAIN}
     known = []
     for location in locations:
-        settings = (location.log, location.external)
-        if location.proxy_pass is None or location.without_hold or settings == (None, False):
+        if location.proxy_pass is None or location.without_hold:
             known.append(location)
             continue
-        place = places.setdefault(settings, AgainText(word(f"@hr_again_{len(places)}"), *settings))
-        known.append(replace(location, again=place.name))
-    return tuple(known), tuple(places.values())
+        hold = holds.setdefault(location.response, HoldText(word(f"@hr_hold_{len(holds)}"), location.response))
+        wanted = AgainText(
+            _AGAIN.name, hold.name, location.log, location.external, location.handover, location.response
+        )
+        again = agains.setdefault(wanted, replace(wanted, name=word(f"@hr_again_{len(agains)}")))
+        known.append(
+            replace(
+                location,
+                hold=None if hold is _HOLD else hold.name,
+                again=None if again is _AGAIN else again.name,
+            )
+        )
+    return tuple(known), tuple(holds.values()), tuple(agains.values())
 
 
 def redirect_target(location: Location, https_port: int) -> NginxText | None:
@@ -116,27 +188,48 @@ def _exact(path: str) -> NginxText:
 
 
 def _text(
-    match: NginxText, location: Location, server: Server, style: LocationStyle, server_redirects: bool
+    match: NginxText, location: Location, part: Part, server: Server, style: LocationStyle, one_redirect: bool
 ) -> LocationText:
     action, policy = location.action, location.policy
     built_in = location.origin is None and server.host == CATCH_ALL
-    logged = policy.access_log and (style.log_default_backend or not built_in)
-    rewrite = policy.rewrite if isinstance(action, ProxyPass) else None
+    logged = policy.access_log and (style.main.enable_access_log_for_default_backend or not built_in)
+    proxied = action if isinstance(action, ProxyPass) else None
+    rewrite = policy.rewrite if proxied else None
     route = _route(location, style.upstreams)
     return LocationText(
         match=match,
         route=route,
         upstream_name=_upstream_name(location, route),
         path=location.match.path,
-        redirect=None if server_redirects else redirect_target(location, style.https_port),
+        redirect=None if one_redirect else redirect_target(location, style.layout.public_https_port),
         log=None if logged else style.silent_log,
-        return_code=action.code if isinstance(action, Return) else 0,
-        proxy_pass=NginxText(f"http://{word(action.upstream)}") if isinstance(action, ProxyPass) else None,
-        external=isinstance(action, ProxyPass) and action.external,
+        return_code=_return_code(action, style.main),
+        return_target=_other_host(action.host) if isinstance(action, RedirectHost) else None,
+        proxy_pass=NginxText(f"http://{word(proxied.upstream)}") if proxied else None,
+        external=bool(proxied and proxied.external),
         without_hold=style.hold and not policy.hold,
+        early=part.gate if part.answers_early else (),
+        gate=() if part.answers_early else part.gate,
+        handover=(*part.handover, *_headers(part, style.main)) if proxied else (),
+        response=part.response,
         rewrite_pattern=quoted(f"(?i){rewrite.pattern}") if rewrite else None,
         rewrite_target=template(rewrite.target or "/") if rewrite else None,
     )
+
+
+def _headers(part: Part, main: MainSettings) -> Lines:
+    return header_lines({**base_headers(main), **part.request_headers}) if part.request_headers else ()
+
+
+def _return_code(action: Action, main: MainSettings) -> int:
+    if isinstance(action, Return):
+        return action.code
+    return main.http_redirect_code if isinstance(action, RedirectHost) else 0
+
+
+def _other_host(host: str) -> NginxText:
+    """The port is always written, and one trailing slash is not (annotations, `from-to-www-redirect`)."""
+    return template(f"$pass_access_scheme://{host}:$pass_port$hr_trimmed_uri")
 
 
 def _route(location: Location, upstreams: dict[str, Upstream]) -> str:

@@ -19,6 +19,7 @@ from controller.model.configuration import (
     MatchKind,
     PathMatch,
     ProxyPass,
+    RedirectHost,
     Return,
     Server,
 )
@@ -74,6 +75,8 @@ def _action(location: Location) -> str:
     match location.action:
         case ProxyPass(upstream, external):
             return f"{upstream} external" if external else upstream
+        case RedirectHost(host):
+            return f"redirect to {host}"
         case Return(code):
             return f"{code} for {location.service}:{location.port}" if location.service else str(code)
 

@@ -80,6 +80,8 @@ class Locations:
             rewrite=rewrite,
             access_log=policy.access_log,
             hold=policy.hold,
+            protocol=policy.protocol,
+            features=() if policy.closed else policy.locations,
         )
 
     # -- normal hosts

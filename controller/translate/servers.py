@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from controller.model.configuration import CATCH_ALL, Location, MatchKind, PathMatch, Return, Server
 from controller.model.diagnostics import Effect
+from controller.model.features import ServerFeature
 from controller.model.policy import LocationPolicy
 from controller.model.refs import FieldPath, RuleRef
 from controller.translate.annotations.policies import IngressPolicy
@@ -59,6 +60,7 @@ class Servers:
             certificate=own.certificate,
             regex=regex,
             origins=tuple(dict.fromkeys(source.key for source in claims.sources)),
+            features=_server_features(claims.sources),
         )
 
     def _fallback(self, creator: Source, *, tls: bool) -> Location:
@@ -117,7 +119,8 @@ class Servers:
             if target is None:
                 continue
             policy = replace(self.locations.policy_of(source.policy, "/", None, tls=False), rewrite=None)
-            policy = replace(policy, https_redirect=NOT_FOUND.policy.https_redirect)
+            features = tuple(feature for feature in policy.features if feature.for_default_backend)
+            policy = replace(policy, https_redirect=NOT_FOUND.policy.https_redirect, features=features)
             action = self.locations.action_of(target, source.policy)
             found = Location(EVERYTHING, action, ref, policy, target.service, target.port)
         return found
@@ -141,3 +144,12 @@ class Servers:
             Effect.PATH_UNSERVED,
             related=(owner.ingress,),
         )
+
+
+def _server_features(sources: Sequence[Source]) -> tuple[ServerFeature, ...]:
+    """The first of each type, oldest Ingress first."""
+    found: dict[type[ServerFeature], ServerFeature] = {}
+    for source in sources:
+        for feature in source.policy.servers:
+            found.setdefault(type(feature), feature)
+    return tuple(found.values())

@@ -20,6 +20,7 @@ from controller.translate.claims import Source, claims_by_host, source_key
 from controller.translate.configmap import settings_of
 from controller.translate.findings import Findings
 from controller.translate.locations import Locations
+from controller.translate.resources import Resources
 from controller.translate.selection import select_ingresses
 from controller.translate.servers import Servers
 from controller.translate.tls import CertificateCache
@@ -36,10 +37,11 @@ def translate(
     """`now`: seconds since the epoch. `kept`: certificates served so far, by id. `cache` spares parsing them anew."""
     findings = Findings()
     main, closing = _main_settings(snapshot, options, findings)
-    sources = _sources(snapshot, options, main, findings)
+    upstreams = Upstreams(snapshot, options, findings)
+    resources = Resources(snapshot, options, upstreams)
+    sources = _sources(resources, main, findings)
     for decoding in snapshot.findings.values():
         findings.items.extend(decoding)
-    upstreams = Upstreams(snapshot, options, findings)
     certificates = Certificates(snapshot, options, findings, cache or CertificateCache(), kept or {}, now)
     servers = Servers(
         Locations(main, upstreams, findings, closing),
@@ -57,8 +59,12 @@ def translate(
         default_certificate=default_certificate,
         main_origins=(options.configmap,) if options.configmap else (),
         health_check_path=options.health_check_path,
+        files=resources.files,
     )
-    references = References(frozenset(certificates.referenced), frozenset(configuration.main_origins))
+    references = References(
+        frozenset(certificates.referenced | resources.secrets),
+        frozenset(configuration.main_origins) | resources.configmaps,
+    )
     return Translation(configuration, Report.of(findings.items), references, tuple(s.key for s in sources))
 
 
@@ -69,9 +75,9 @@ def _main_settings(snapshot: Snapshot, options: Options, findings: Findings) -> 
     return settings_of(found.data, options.configmap, findings)
 
 
-def _sources(snapshot: Snapshot, options: Options, main: MainSettings, findings: Findings) -> tuple[Source, ...]:
-    ingresses = select_ingresses(snapshot, options, findings)
-    return tuple(Source(source_key(i), i, policy_of(i, source_key(i), main, options, findings)) for i in ingresses)
+def _sources(resources: Resources, main: MainSettings, findings: Findings) -> tuple[Source, ...]:
+    ingresses = select_ingresses(resources.snapshot, resources.options, findings)
+    return tuple(Source(source_key(i), i, policy_of(i, source_key(i), main, resources, findings)) for i in ingresses)
 
 
 def _default_target(upstreams: Upstreams, options: Options, findings: Findings) -> Target | None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from controller.k8s.ingress import Ingress
 from controller.model.configuration import MainSettings
 from controller.model.diagnostics import Effect
-from controller.model.options import Options
-from controller.model.refs import FieldPath, ObjectKey
-from controller.translate.annotations import registry
-from controller.translate.annotations.registry import OUR_ANNOTATIONS, OUR_PREFIX, VERDICTS, Annotation, Verdict
-from controller.translate.annotations.values import BLANKS
+from controller.model.features import LocationFeature, ServerFeature
+from controller.model.policy import Protocol
+from controller.model.refs import ObjectKey
+from controller.translate.annotations import registry, values
+from controller.translate.annotations.annotation import OUR_PREFIX, Annotation
+from controller.translate.annotations.reader import Reader
+from controller.translate.annotations.registry import FAMILIES, OUR_ANNOTATIONS, VERDICTS, Verdict
 from controller.translate.findings import Findings
-
-T = TypeVar("T")
-_ANNOTATIONS = FieldPath("metadata.annotations")
+from controller.translate.resources import Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,7 @@ class IngressPolicy:
     """What the annotations of one Ingress ask for.
 
     `closed`: its paths answer 503, because a protection is missing. `global_auth`: `global-auth-url` is for it too.
+    `locations`, `servers`: the features that its locations and its hosts get.
     """
 
     use_regex: bool = False
@@ -38,13 +38,18 @@ class IngressPolicy:
     canary: bool = False
     global_auth: bool = True
     closed: bool = False
+    protocol: Protocol = Protocol.HTTP
+    locations: tuple[LocationFeature, ...] = ()
+    servers: tuple[ServerFeature, ...] = ()
 
 
 def policy_of(
-    ingress: Ingress, key: ObjectKey, main: MainSettings, options: Options, findings: Findings
+    ingress: Ingress, key: ObjectKey, main: MainSettings, resources: Resources, findings: Findings
 ) -> IngressPolicy:
     """Reads every annotation of the Ingress once."""
-    reader = _Reader(ingress, key, main, options, findings)
+    reader = Reader(ingress, key, main, resources, findings)
+    features = tuple(feature for family in FAMILIES for feature in family.read(reader))
+    closed = _report_the_rest(reader)
     return IngressPolicy(
         use_regex=reader.value(registry.USE_REGEX, False),
         rewrite_target=reader.value(registry.REWRITE_TARGET, ""),
@@ -54,126 +59,54 @@ def policy_of(
         port_in_redirect=reader.value(registry.USE_PORT_IN_REDIRECTS, main.use_port_in_redirects),
         access_log=reader.value(registry.ENABLE_ACCESS_LOG, True),
         hold=reader.value(registry.HOLD, True),
-        canary=reader.canary(),
+        canary=_canary(reader),
         global_auth=reader.value(registry.ENABLE_GLOBAL_AUTH, True),
-        closed=reader.report_the_rest(),
+        closed=closed or reader.closed,
+        locations=tuple(f for f in features if isinstance(f, LocationFeature)),
+        servers=tuple(f for f in features if isinstance(f, ServerFeature)),
     )
 
 
-class _Reader:
-    def __init__(
-        self, ingress: Ingress, key: ObjectKey, main: MainSettings, options: Options, findings: Findings
-    ) -> None:
-        prefix = options.annotations_prefix + "/"
-        everything = ingress.metadata.annotations or {}
-        self._raw = _named(everything, prefix)
-        self._ours = _named(everything, OUR_PREFIX)
-        self._prefix = prefix
-        self._key = key
-        self._main = main
-        self._findings = findings
-
-    def value(self, annotation: Annotation[T], default: T) -> T:
-        """The parsed value; the default, and a warning, where it is not in the grammar."""
-        prefix, values = (OUR_PREFIX, self._ours) if annotation.ours else (self._prefix, self._raw)
-        text = values.get(annotation.name, "")
-        if not text:
-            return default
-        try:
-            return annotation.grammar(text)
-        except ValueError as reason:
-            self._findings.warning(
-                "annotation-invalid",
-                self._key,
-                _ANNOTATIONS.key(prefix + annotation.name),
-                f"{_shown(text)} is not valid: {reason}.",
-                Effect.SETTING_IGNORED,
-            )
-            return default
-
-    def canary(self) -> bool:
-        """Whether this is one; told as a whole, because none of its paths is made."""
-        found = self.value(registry.CANARY, False)
-        if found:
-            self._findings.error(
-                "annotation-unsupported",
-                self._key,
-                _ANNOTATIONS.key(self._prefix + registry.CANARY.name),
-                registry.CANARIES_TOLD,
-                Effect.OBJECT_IGNORED,
-            )
-        return found
-
-    def report_the_rest(self) -> bool:
-        """Findings for what is not carried out. True where one of them closes the paths of the Ingress."""
-        closed = False
-        for name, text in sorted(self._raw.items()):
-            verdict = VERDICTS.get(name)
-            where = _ANNOTATIONS.key(self._prefix + name)
-            if not text or verdict in (Verdict.HONOURED, Verdict.SILENT) or (verdict and name.startswith("canary")):
-                continue  # a canary is told as a whole
-            if verdict is None:
-                self._unknown(where, registry.nearest_name(name, VERDICTS), self._prefix)
-            elif verdict is Verdict.CLOSES:
-                closed |= self._closes(name, text, where)
-            elif verdict is Verdict.REFUSED:
-                self._refused(where)
-            else:
-                self._unsupported(where)
-        for name in sorted(self._ours.keys() - OUR_ANNOTATIONS):
-            near = registry.nearest_name(name, OUR_ANNOTATIONS)
-            self._unknown(_ANNOTATIONS.key(OUR_PREFIX + name), near, OUR_PREFIX)
-        return closed
-
-    def _unknown(self, where: FieldPath, near: str | None, prefix: str) -> None:
-        hint = f"Did you mean {prefix}{near}?" if near else ""
-        self._findings.warning(
-            "annotation-unknown", self._key, where, registry.UNKNOWN_TOLD, Effect.SETTING_IGNORED, hint
-        )
-
-    def _closes(self, name: str, text: str, where: FieldPath) -> bool:
-        if registry.HARMLESS.get(name) == text.lower():
-            return False
-        if name in registry.FIREWALL and self._main.allow_missing_waf:
-            self._unsupported(where)
-            return False
-        self._findings.error(
-            "annotation-closes-route",
-            self._key,
-            where,
-            registry.TOLD[Verdict.CLOSES],
-            Effect.PATH_UNSERVED,
-        )
-        return True
-
-    def _refused(self, where: FieldPath) -> None:
-        self._findings.warning(
-            "annotation-refused",
-            self._key,
-            where,
-            registry.TOLD[Verdict.REFUSED],
-            Effect.SETTING_IGNORED,
-        )
-
-    def _unsupported(self, where: FieldPath) -> None:
-        self._findings.warning(
-            "annotation-unsupported",
-            self._key,
-            where,
-            registry.TOLD[Verdict.UNSUPPORTED],
-            Effect.SETTING_IGNORED,
-        )
+def _canary(reader: Reader) -> bool:
+    """Whether this is one; told as a whole, because none of its paths is made."""
+    found = reader.value(registry.CANARY, False)
+    if found:
+        reader.error(registry.CANARY, registry.CANARIES_TOLD, Effect.OBJECT_IGNORED, code="annotation-unsupported")
+    return found
 
 
-def _named(everything: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """The annotations of one prefix by the rest of their name, their values trimmed."""
-    return {k.removeprefix(prefix): _trimmed(v) for k, v in everything.items() if k.startswith(prefix)}
+def _report_the_rest(reader: Reader) -> bool:
+    """Findings for what is not carried out. True where one of them closes the paths of the Ingress."""
+    closed = False
+    for name, text in sorted(reader.named.items()):
+        verdict = VERDICTS.get(name)
+        where = Annotation(name, values.boolean)
+        if not text or verdict in (Verdict.HONOURED, Verdict.SILENT) or (verdict and name.startswith("canary")):
+            continue  # a canary is told as a whole
+        if verdict is None:
+            _unknown(reader, where, VERDICTS, reader.prefix)
+        elif verdict is Verdict.CLOSES:
+            closed |= _closes(reader, where, text)
+        elif verdict is Verdict.REFUSED:
+            reader.warn(where, registry.TOLD[Verdict.REFUSED], code="annotation-refused")
+        else:
+            reader.warn(where, registry.TOLD[Verdict.UNSUPPORTED], code="annotation-unsupported")
+    for name in sorted(reader.ours.keys() - OUR_ANNOTATIONS):
+        _unknown(reader, Annotation(name, values.boolean, ours=True), OUR_ANNOTATIONS, OUR_PREFIX)
+    return closed
 
 
-def _trimmed(text: str) -> str:
-    """Without blanks around it and around each of its lines."""
-    return "\n".join(line.strip(BLANKS) for line in text.split("\n")).strip(BLANKS)
+def _unknown(reader: Reader, where: Annotation[bool], known: Iterable[str], prefix: str) -> None:
+    near = registry.nearest_name(where.name, known)
+    hint = f"Did you mean {prefix}{near}?" if near else ""
+    reader.warn(where, registry.UNKNOWN_TOLD, hint, code="annotation-unknown")
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:77] + "...")
+def _closes(reader: Reader, where: Annotation[bool], text: str) -> bool:
+    if registry.HARMLESS.get(where.name) == text.lower():
+        return False
+    if where.name in registry.FIREWALL and reader.main.allow_missing_waf:
+        reader.warn(where, registry.TOLD[Verdict.UNSUPPORTED], code="annotation-unsupported")
+        return False
+    reader.error(where, registry.TOLD[Verdict.CLOSES], Effect.PATH_UNSERVED, code="annotation-closes-route")
+    return True

@@ -12,14 +12,16 @@ Verdicts:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any
 
+from controller.model.features import Feature
 from controller.translate.annotations import values
-
-T = TypeVar("T")
+from controller.translate.annotations.annotation import Annotation
+from controller.translate.annotations.families import proxying
+from controller.translate.annotations.reader import Reader
 
 
 class Verdict(StrEnum):
@@ -31,13 +33,17 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Annotation(Generic[T]):
-    """One whose value is read. `name` is without the prefix; `ours`: ingress-nginx never had it."""
+class Family:
+    """Annotations that belong together, and what reads them all at once."""
 
-    name: str
-    grammar: values.Grammar[T]
-    ours: bool = False
+    annotations: tuple[Annotation[Any], ...]
+    read: Callable[[Reader], Iterable[Feature]]
 
+
+FAMILIES: tuple[Family, ...] = (
+    Family(proxying.ANNOTATIONS, proxying.read),
+)  # fmt: skip
+"""In the order in which their features stand in a location."""
 
 REWRITE_TARGET = Annotation("rewrite-target", values.rewrite_target)
 USE_REGEX = Annotation("use-regex", values.boolean)
@@ -59,6 +65,7 @@ HONOURED: tuple[Annotation[Any], ...] = (
     ENABLE_ACCESS_LOG,
     ENABLE_GLOBAL_AUTH,
     HOLD,
+    *(annotation for family in FAMILIES for annotation in family.annotations),
 )
 
 CANARY = Annotation("canary", values.boolean)
@@ -83,12 +90,8 @@ _NAMES: dict[Verdict, str] = {
     """,
     Verdict.UNSUPPORTED: """
         app-root permanent-redirect permanent-redirect-code temporal-redirect temporal-redirect-code
-        from-to-www-redirect relative-redirects server-alias proxy-connect-timeout proxy-read-timeout
-        proxy-send-timeout proxy-body-size client-body-buffer-size proxy-buffering proxy-request-buffering
-        proxy-buffers-number proxy-buffer-size proxy-busy-buffers-size proxy-max-temp-file-size proxy-http-version
-        proxy-cookie-domain proxy-cookie-path proxy-redirect-from proxy-redirect-to proxy-next-upstream
-        proxy-next-upstream-timeout proxy-next-upstream-tries backend-protocol service-upstream upstream-vhost
-        load-balance upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size connection-proxy-header
+        from-to-www-redirect relative-redirects server-alias backend-protocol service-upstream upstream-vhost
+        load-balance upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size
         x-forwarded-prefix fastcgi-index fastcgi-params-configmap auth-secret-type auth-realm auth-method auth-signin
         auth-signin-redirect-param auth-response-headers auth-proxy-set-headers auth-request-redirect
         auth-always-set-cookie auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars
@@ -109,7 +112,10 @@ _NAMES: dict[Verdict, str] = {
     """,
 }
 
-VERDICTS: dict[str, Verdict] = {name: verdict for verdict, names in _NAMES.items() for name in names.split()}
+VERDICTS: dict[str, Verdict] = {
+    name: verdict for verdict in reversed(Verdict) for name in _NAMES.get(verdict, "").split()
+}
+"""By name without the prefix. Where a name stands twice, the verdict that the enumeration names first counts."""
 
 _EVERYBODY = "0.0.0.0/0,::/0"
 """cert-manager writes this on the Ingress of each HTTP-01 challenge, to lift a global list."""
@@ -139,7 +145,6 @@ TOLD = {
 CANARIES_TOLD = "Canaries are not carried out in this version, so all traffic stays with the main Ingress."
 UNKNOWN_TOLD = "There is no such annotation."
 
-OUR_PREFIX = "headrace.dev/"
 OUR_ANNOTATIONS = frozenset(annotation.name for annotation in HONOURED if annotation.ours)
 
 

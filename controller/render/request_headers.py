@@ -1,0 +1,40 @@
+"""The headers that every request carries to its pod (routing, "Request headers to the backend").
+
+nginx hands the list down to a location as a whole or not at all, so a location that differs writes all of it.
+"""
+
+from __future__ import annotations
+
+from controller.model.configuration import MainSettings
+from controller.render.quoting import NginxText, word
+
+_REMOVED = NginxText('""')
+
+
+def base_headers(main: MainSettings) -> dict[str, NginxText]:
+    """Values by name, in the order in which they are written. An empty value is not sent."""
+    full = main.use_forwarded_headers and main.compute_full_forwarded_for
+    headers = {
+        "Host": "$best_http_host",
+        "Upgrade": "$http_upgrade",
+        "Connection": "$connection_upgrade",
+        "X-Request-ID": "$req_id",
+        "X-Real-IP": "$the_real_ip",
+        "X-Forwarded-For": "$hr_forwarded_for_out" if full else "$the_real_ip",
+        "X-Forwarded-Host": "$best_http_host",
+        "X-Forwarded-Port": "$pass_port",
+        "X-Forwarded-Proto": "$pass_access_scheme",
+        "X-Forwarded-Scheme": "$pass_access_scheme",
+        "X-Scheme": "$pass_access_scheme",
+        "X-Original-Forwarded-For": header_variable(main.forwarded_for_header),
+        "X-Original-Forwarded-Host": "$http_x_forwarded_host",
+    }
+    if main.proxy_add_original_uri_header:
+        headers["X-Original-URI"] = "$request_uri"
+    removed = ("Proxy", "ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn", "ssl-client-cert")
+    return {name: NginxText(value) for name, value in headers.items()} | dict.fromkeys(removed, _REMOVED)
+
+
+def header_variable(header: str) -> NginxText:
+    """The variable that holds a header of the request."""
+    return NginxText("$" + word("http_" + header.lower().replace("-", "_")))
