@@ -20,6 +20,18 @@ class CodeDoc:
 
 _ALL = (
     CodeDoc(
+        "alias-taken",
+        "A name of server-alias is a host of its own, or already an alias, or an older Ingress of the host has chosen.",
+        "The name stays where it is; everything else of the Ingress is served.",
+        "Remove the alias, or remove the name from where the message says it is.",
+    ),
+    CodeDoc(
+        "annotation-ignored",
+        "An annotation is well written and has no effect where it stands; the message says why.",
+        "It is served as if the annotation were not there.",
+        "Remove the annotation, or change what the message names.",
+    ),
+    CodeDoc(
         "object-unreadable",
         "The object does not have the shape that the Kubernetes API gives this kind.",
         "Nothing of the object is used. A version that was read before stays in force.",

@@ -203,6 +203,16 @@ class MainSettings:
     no_tls_redirect_locations: tuple[str, ...] = ("/.well-known/acme-challenge",)
     preserve_trailing_slash: bool = False
     use_port_in_redirects: bool = False
+    relative_redirects: bool = False
+    # who may use a location, and how much (defaults of the annotations; `block_cidrs` holds for every host)
+    whitelist_source_range: tuple[str, ...] = ()
+    denylist_source_range: tuple[str, ...] = ()
+    block_cidrs: tuple[str, ...] = ()
+    limit_req_status_code: int = 503
+    limit_conn_status_code: int = 503
+    limit_conn_zone_variable: str = "$binary_remote_addr"
+    limit_rate: int = 0
+    limit_rate_after: int = 0
     # proxying
     proxy_body_size: str = "1m"
     proxy_connect_timeout: int | None = None
@@ -212,6 +222,13 @@ class MainSettings:
     proxy_request_buffering: bool = True
     proxy_buffer_size: str = "4k"
     proxy_buffers_number: int = 4
+    proxy_busy_buffers_size: str = ""
+    proxy_max_temp_file_size: str = "1024m"
+    proxy_http_version: str = "1.1"
+    proxy_cookie_domain: tuple[str, ...] = ()
+    proxy_cookie_path: tuple[str, ...] = ()
+    proxy_redirect_from: str = "off"
+    proxy_redirect_to: str = "off"
     proxy_next_upstream: tuple[str, ...] = ("error", "timeout")
     proxy_next_upstream_timeout: int = 0
     proxy_next_upstream_tries: int = 3

@@ -43,7 +43,6 @@ class LocationPolicy:
 
     https_redirect: HttpsRedirect = HttpsRedirect.NEVER
     preserve_trailing_slash: bool = False
-    port_in_redirect: bool = False
     rewrite: Rewrite | None = None
     access_log: bool = True
     hold: bool = True

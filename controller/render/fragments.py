@@ -26,6 +26,8 @@ from controller.model.configuration import (
 from controller.model.fragments import Fragment, FragmentSet, digest_of
 from controller.model.layout import Layout
 from controller.render.environment import build_environment
+from controller.render.families.access import geo
+from controller.render.families.proxying import global_rewrites
 from controller.render.listen import listens_of, server_names
 from controller.render.locations import LocationStyle, redirect_target, written
 from controller.render.quoting import NginxText, file_name, literal, quoted, template, word
@@ -133,6 +135,7 @@ class Renderer:
             "server.conf",
             **common,
             reject_handshake=is_default and main.ssl_reject_handshake,
+            blocks=bool(main.block_cidrs),
             before=host.elsewhere.http,
             lines=host.elsewhere.server,
             internal=host.elsewhere.locations,
@@ -191,6 +194,8 @@ class Renderer:
             request_headers=base_headers(main).items(),
             full_forwarded_for=main.use_forwarded_headers and main.compute_full_forwarded_for,
             hsts=quoted(_hsts(main)),
+            blocked=geo(NginxText("$hr_blocked"), 0, ((c, 1) for c in main.block_cidrs)) if main.block_cidrs else None,
+            rewrites=global_rewrites(main),
             log_escape=word(LogEscape.JSON if main.access_log_format == "json" else main.log_format_escape),
             log_format=template(_log_line(main, "$the_real_ip" if both_sources else "$remote_addr")),
             logs=self._logs(main),

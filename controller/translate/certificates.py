@@ -72,6 +72,13 @@ class Certificates:
         self.used[certificate.id] = certificate
         return HostTls(True, certificate.id)
 
+    def for_other_name(self, name: str, certificate: str | None) -> str | None:
+        """What an alias of a host shows: the host's certificate if it is valid for the alias, else the default one."""
+        own = self.used.get(certificate or "")
+        if certificate is None or (own is not None and covers(own, name)):
+            return certificate
+        return DEFAULT_CERTIFICATE
+
     def default(self) -> str | None:
         """The certificate of --default-ssl-certificate; None leaves the self-signed one of this start."""
         key = self.options.default_ssl_certificate

@@ -18,11 +18,12 @@ PATH_TYPES = frozenset({"Exact", "Prefix", "ImplementationSpecific"})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One Ingress with its annotations read."""
+    """One Ingress with its annotations read. `position`: its place among all, oldest first."""
 
     key: ObjectKey
     ingress: Ingress
     policy: IngressPolicy
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,6 @@ class Locations:
         return LocationPolicy(
             https_redirect=HttpsRedirect.ALWAYS if redirect else HttpsRedirect.NEVER,
             preserve_trailing_slash=policy.preserve_trailing_slash,
-            port_in_redirect=policy.port_in_redirect,
             rewrite=rewrite,
             access_log=policy.access_log,
             hold=policy.hold,

@@ -17,6 +17,7 @@ from controller.translate.claims import HostClaims, Source
 from controller.translate.findings import Findings
 from controller.translate.hosts import wildcard_of
 from controller.translate.locations import Locations
+from controller.translate.names import OtherNamesOf
 
 EVERYTHING = PathMatch(MatchKind.PREFIX, "/")
 _ROOTS = (EVERYTHING, PathMatch(MatchKind.REGEX, "/"))
@@ -36,7 +37,9 @@ class Servers:
     def build(self, hosts: dict[str, HostClaims], sources: Sequence[Source]) -> dict[str, Server]:
         """Servers by host, in the order of their names; the catch-all is always there."""
         tls = {host: self._tls_of(claims) for host, claims in hosts.items()}
-        return {host: self._server(hosts[host], tls, sources) for host in sorted(hosts)}
+        servers = {host: self._server(hosts[host], tls, sources) for host in sorted(hosts)}
+        named = OtherNamesOf(self.certificates, self.findings).give(servers, hosts)
+        return dict(sorted(named.items()))
 
     def _tls_of(self, claims: HostClaims) -> HostTls:
         return self.certificates.tls_of(claims.host, [source.ingress for source in claims.sources])

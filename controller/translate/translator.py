@@ -77,7 +77,10 @@ def _main_settings(snapshot: Snapshot, options: Options, findings: Findings) -> 
 
 def _sources(resources: Resources, main: MainSettings, findings: Findings) -> tuple[Source, ...]:
     ingresses = select_ingresses(resources.snapshot, resources.options, findings)
-    return tuple(Source(source_key(i), i, policy_of(i, source_key(i), main, resources, findings)) for i in ingresses)
+    return tuple(
+        Source(source_key(ingress), ingress, policy_of(ingress, source_key(ingress), main, resources, findings), n)
+        for n, ingress in enumerate(ingresses)
+    )
 
 
 def _default_target(upstreams: Upstreams, options: Options, findings: Findings) -> Target | None:

@@ -6,11 +6,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from controller.model.features import Feature
+from controller.model.features.access import AccessLists, Bandwidth, Limits
+from controller.model.features.logging import RewriteLog
 from controller.model.features.proxying import ConnectionHeader, ForwardedPrefix, HostHeader, Proxying
-from controller.render.families import proxying
+from controller.model.features.redirects import AppRoot, OwnRedirects, Redirect
+from controller.render.families import access, logging, proxying, redirects
 from controller.render.part import Context, Part, merged
 
 RENDERERS: dict[type[Feature], Callable[[Any, Context], Part]] = {
+    RewriteLog: logging.rewrite_log,
+    Redirect: redirects.redirect,
+    OwnRedirects: redirects.own_redirects,
+    AppRoot: redirects.app_root,
+    AccessLists: access.access_lists,
+    Limits: access.limits,
+    Bandwidth: access.bandwidth,
     Proxying: proxying.render,
     HostHeader: proxying.host_header,
     ConnectionHeader: proxying.connection_header,

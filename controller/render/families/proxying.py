@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from controller.model.features.proxying import ConnectionHeader, ForwardedPrefix, HostHeader, Pair, Proxying
+from controller.model.configuration import MainSettings
+from controller.model.features.proxying import ConnectionHeader, ForwardedPrefix, HostHeader, Proxying
 from controller.model.policy import Protocol
 from controller.render.part import Context, Lines, Part
 from controller.render.quoting import NginxText, quoted, template, word
@@ -113,19 +114,30 @@ def _times_size(times: int, size: str) -> NginxText:
 
 
 def _rewrites(proxying: Proxying) -> list[NginxText]:
-    lines = []
-    if proxying.http_version is not None:
-        lines.append(NginxText(f"proxy_http_version {word(proxying.http_version)};"))
-    for directive, pair in (
-        ("proxy_cookie_domain", proxying.cookie_domain),
-        ("proxy_cookie_path", proxying.cookie_path),
-        ("proxy_redirect", proxying.redirect),
-    ):
-        if isinstance(pair, Pair):
-            lines.append(NginxText(f"{directive} {quoted(pair.old)} {quoted(pair.new)};"))
-        elif pair is not None:
-            lines.append(NginxText(f"{directive} off;"))
-    return lines
+    version = [NginxText(f"proxy_http_version {word(proxying.http_version)};")] if proxying.http_version else []
+    return [
+        *version,
+        *_replacement("proxy_cookie_domain", proxying.cookie_domain),
+        *_replacement("proxy_cookie_path", proxying.cookie_path),
+        *_replacement("proxy_redirect", proxying.redirect),
+    ]
+
+
+def global_rewrites(main: MainSettings) -> Lines:
+    """What the ConfigMap replaces in the answers of all pods."""
+    both = "off" not in (main.proxy_redirect_from, main.proxy_redirect_to)
+    redirect = (main.proxy_redirect_from, main.proxy_redirect_to) if both else ()
+    return (
+        *_replacement("proxy_cookie_domain", main.proxy_cookie_domain),
+        *_replacement("proxy_cookie_path", main.proxy_cookie_path),
+        *_replacement("proxy_redirect", redirect if "default" not in redirect else ()),
+    )
+
+
+def _replacement(directive: str, pair: tuple[str, ...] | None) -> Lines:
+    if pair is None:
+        return ()
+    return (NginxText(f"{directive} {' '.join(quoted(part) for part in pair) if pair else 'off'};"),)
 
 
 def _on(flag: bool) -> NginxText:

@@ -32,7 +32,6 @@ class IngressPolicy:
     ssl_redirect: bool = True
     force_ssl_redirect: bool = False
     preserve_trailing_slash: bool = False
-    port_in_redirect: bool = False
     access_log: bool = True
     hold: bool = True
     canary: bool = False
@@ -56,7 +55,6 @@ def policy_of(
         ssl_redirect=reader.value(registry.SSL_REDIRECT, main.ssl_redirect),
         force_ssl_redirect=reader.value(registry.FORCE_SSL_REDIRECT, main.force_ssl_redirect),
         preserve_trailing_slash=reader.value(registry.PRESERVE_TRAILING_SLASH, main.preserve_trailing_slash),
-        port_in_redirect=reader.value(registry.USE_PORT_IN_REDIRECTS, main.use_port_in_redirects),
         access_log=reader.value(registry.ENABLE_ACCESS_LOG, True),
         hold=reader.value(registry.HOLD, True),
         canary=_canary(reader),

@@ -22,6 +22,7 @@ from controller.translate.findings import Findings
 from controller.translate.resources import Resources, split_reference
 
 T = TypeVar("T")
+D = TypeVar("D")
 _ANNOTATIONS = FieldPath("metadata.annotations")
 
 
@@ -56,7 +57,7 @@ class Reader:
         """The trimmed text; empty where the annotation is absent."""
         return (self.ours if annotation.ours else self.named).get(annotation.name, "")
 
-    def value(self, annotation: Annotation[T], default: T) -> T:
+    def value(self, annotation: Annotation[T], default: D) -> T | D:
         """The parsed value; the default, and a warning, where it is not in the grammar."""
         text = self.text(annotation)
         if not text:
@@ -67,7 +68,7 @@ class Reader:
             self.warn(annotation, f"{_shown(text)} is not valid: {reason}.", code="annotation-invalid")
             return default
 
-    def secure(self, annotation: Annotation[T], default: T) -> T:
+    def secure(self, annotation: Annotation[T], default: D) -> T | D:
         """As `value`, but what is not in the grammar closes the paths of the Ingress."""
         text = self.text(annotation)
         if not text:

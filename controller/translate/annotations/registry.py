@@ -20,7 +20,7 @@ from typing import Any
 from controller.model.features import Feature
 from controller.translate.annotations import values
 from controller.translate.annotations.annotation import Annotation
-from controller.translate.annotations.families import proxying
+from controller.translate.annotations.families import access, logging, proxying, redirects
 from controller.translate.annotations.reader import Reader
 
 
@@ -41,6 +41,9 @@ class Family:
 
 
 FAMILIES: tuple[Family, ...] = (
+    Family(logging.ANNOTATIONS, logging.read),
+    Family(redirects.ANNOTATIONS, redirects.read),
+    Family(access.ANNOTATIONS, access.read),
     Family(proxying.ANNOTATIONS, proxying.read),
 )  # fmt: skip
 """In the order in which their features stand in a location."""
@@ -50,7 +53,6 @@ USE_REGEX = Annotation("use-regex", values.boolean)
 SSL_REDIRECT = Annotation("ssl-redirect", values.boolean)
 FORCE_SSL_REDIRECT = Annotation("force-ssl-redirect", values.boolean)
 PRESERVE_TRAILING_SLASH = Annotation("preserve-trailing-slash", values.boolean)
-USE_PORT_IN_REDIRECTS = Annotation("use-port-in-redirects", values.boolean)
 ENABLE_ACCESS_LOG = Annotation("enable-access-log", values.boolean)
 ENABLE_GLOBAL_AUTH = Annotation("enable-global-auth", values.boolean)
 HOLD = Annotation("hold", values.boolean, ours=True)
@@ -61,7 +63,6 @@ HONOURED: tuple[Annotation[Any], ...] = (
     SSL_REDIRECT,
     FORCE_SSL_REDIRECT,
     PRESERVE_TRAILING_SLASH,
-    USE_PORT_IN_REDIRECTS,
     ENABLE_ACCESS_LOG,
     ENABLE_GLOBAL_AUTH,
     HOLD,
@@ -75,8 +76,6 @@ _NAMES: dict[Verdict, str] = {
     Verdict.HONOURED: " ".join(annotation.name for annotation in HONOURED if not annotation.ours),
     Verdict.CLOSES: """
         auth-type auth-secret auth-url auth-tls-secret auth-tls-match-cn
-        allowlist-source-range whitelist-source-range denylist-source-range
-        limit-rps limit-rpm limit-connections
         proxy-ssl-secret proxy-ssl-verify enable-modsecurity enable-owasp-core-rules
     """,
     Verdict.REFUSED: """
@@ -89,10 +88,9 @@ _NAMES: dict[Verdict, str] = {
         influxdb-server-name lua-resty-waf
     """,
     Verdict.UNSUPPORTED: """
-        app-root permanent-redirect permanent-redirect-code temporal-redirect temporal-redirect-code
-        from-to-www-redirect relative-redirects server-alias backend-protocol service-upstream upstream-vhost
+        backend-protocol service-upstream
         load-balance upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size
-        x-forwarded-prefix fastcgi-index fastcgi-params-configmap auth-secret-type auth-realm auth-method auth-signin
+        fastcgi-index fastcgi-params-configmap auth-secret-type auth-realm auth-method auth-signin
         auth-signin-redirect-param auth-response-headers auth-proxy-set-headers auth-request-redirect
         auth-always-set-cookie auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars
         auth-keepalive-requests auth-keepalive-timeout satisfy auth-tls-verify-client
@@ -103,9 +101,9 @@ _NAMES: dict[Verdict, str] = {
         canary-by-header-pattern canary-by-cookie canary-weight canary-weight-total affinity affinity-mode
         affinity-canary-behavior session-cookie-name session-cookie-path session-cookie-domain session-cookie-expires
         session-cookie-max-age session-cookie-secure session-cookie-samesite session-cookie-conditional-samesite-none
-        session-cookie-change-on-failure limit-burst-multiplier limit-rate limit-rate-after limit-allowlist
-        limit-whitelist custom-http-errors default-backend disable-proxy-intercept-errors custom-headers
-        enable-rewrite-log mirror-target mirror-host mirror-request-body enable-opentelemetry
+        session-cookie-change-on-failure
+        custom-http-errors default-backend disable-proxy-intercept-errors custom-headers
+        mirror-target mirror-host mirror-request-body enable-opentelemetry
         opentelemetry-trust-incoming-span opentelemetry-operation-name modsecurity-transaction-id secure-backends
         grpc-backend add-base-url global-rate-limit global-rate-limit-window global-rate-limit-key
         global-rate-limit-ignored-cidrs
