@@ -2,7 +2,8 @@
 
 Paths with a meaning: `/status/NNN` answers that code, `/only/NAME/NNN` does so on that backend alone, `/slow/SECONDS`
 waits first, `/stream/N` sends N lines one by one, `/events/N` the same as server-sent events, `/reset` ends the
-connection without an answer; a request to upgrade is answered with 101 and then echoed byte for byte.
+connection without an answer; a request to upgrade is answered with 101 and then echoed byte for byte. An argument
+`answer=Name: value` adds that header to the answer, `size=N` makes its body at least N bytes long, `header=N` adds a header of N bytes.
 
 `Blackhole` is an address where connections hang; `PodProcess` is a backend that is a process of its own.
 """
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +27,9 @@ _REQUEST = re.compile(rb"(\S+) (\S+) HTTP/1\.[01]")
 
 @dataclass
 class Backend:
-    """One server. `name` is what answers carry; `requests` are those received so far."""
+    """One server. `name` is what answers carry; `requests` are those received so far,
+    `begun` counts those of which the head has come, `answered` are the targets whose answer was taken as a whole.
+    """
 
     name: str
     host: str
@@ -33,6 +37,8 @@ class Backend:
     server: asyncio.Server
     requests: list[dict[str, object]] = field(default_factory=list)
     connections: int = 0
+    begun: int = 0
+    answered: list[str] = field(default_factory=list)
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
 
@@ -140,6 +146,7 @@ async def _answer(backend: Backend, reader: asyncio.StreamReader, writer: asynci
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return False
+    backend.begun += 1
     first, *lines = head[:-4].split(b"\r\n")
     method, target = (part.decode() for part in _REQUEST.fullmatch(first).groups())  # type: ignore[union-attr]
     pairs = [tuple(part.decode("latin-1") for part in line.split(b": ", 1)) for line in lines]
@@ -149,6 +156,7 @@ async def _answer(backend: Backend, reader: asyncio.StreamReader, writer: asynci
         "backend": backend.name,
         "method": method,
         "target": target,
+        "version": first[-3:].decode(),
         "headers": headers,
         "header_names": [pair[0].rstrip(":") for pair in pairs],
         "body": body.decode("latin-1"),
@@ -161,6 +169,7 @@ async def _answer(backend: Backend, reader: asyncio.StreamReader, writer: asynci
         await _echo(reader, writer)
         return False
     await _respond(seen, target, writer)
+    backend.answered.append(target)
     return headers.get("connection", "").lower() != "close"
 
 
@@ -199,10 +208,15 @@ async def _respond(seen: dict[str, object], target: str, writer: asyncio.StreamW
             await asyncio.sleep(0.1)
         writer.write(b"0\r\n\r\n")
         return
-    body = json.dumps(seen).encode()
+    arguments = urllib.parse.parse_qs(target.partition("?")[2])
+    padding = " " * int(arguments.get("size", ["0"])[0])
+    body = json.dumps({**seen, "padding": padding} if padding else seen).encode()
+    added = "".join(f"{header}\r\n" for header in arguments.get("answer", ())).encode()
+    if "header" in arguments:
+        added += b"X-Long: %s\r\n" % (b"x" * int(arguments["header"][0]))
     extra = b"X-Accel-Redirect: /internal\r\nX-Backend: yes\r\nStrict-Transport-Security: max-age=1\r\nServer: pod\r\n"
     writer.write(
-        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n" % (status, extra, len(body))
+        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n" % (status, extra + added, len(body))
         + (b"" if seen["method"] == "HEAD" else body)
     )
     await writer.drain()
