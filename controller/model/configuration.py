@@ -107,13 +107,17 @@ class Upstream:
     """The pods behind one port of one Service.
 
     `id` is `namespace.service.port` with the port as the Ingress writes it. `dns_port` is the label our DNS responder
-    knows the port by: the Service port's name, or its number where it has none.
+    knows the port by: the Service port's name, or its number where it has none. Where it is not spoken to in plain HTTP
+    the id tells how, since `keeps` (connections are used again) is by upstream. `host` is set where this is the host of
+    a URL and no Service: it is what to resolve, `service` only a name in our DNS, and `dns_port` the number.
     """
 
     id: str
     service: ObjectKey
     dns_port: str
     external: bool = False
+    keeps: bool = True
+    host: str = ""
 
     @property
     def dns_name(self) -> str:
@@ -192,6 +196,7 @@ class MainSettings:
     ssl_session_tickets: bool = False
     ssl_buffer_size: str = "4k"
     ssl_reject_handshake: bool = False
+    proxy_ssl_location_only: bool = False
     hsts: bool = True
     hsts_max_age: int = 31_536_000
     hsts_include_subdomains: bool = True
@@ -256,6 +261,10 @@ class MainSettings:
     max_worker_connections: int = 16_384
     enable_multi_accept: bool = True
     disable_ipv6: bool = False
+    # answers
+    global_allowed_response_headers: tuple[str, ...] = ()
+    custom_http_errors: tuple[int, ...] = ()
+    disable_proxy_intercept_errors: bool = False
     # strictness and hold
     strict_validate_path_type: bool = False
     allow_missing_waf: bool = False

@@ -25,5 +25,7 @@ class Options:
     default_backend_service: ObjectKey | None = None
     default_ssl_certificate: ObjectKey | None = None
     health_check_path: str = "/healthz"
+    allow_local_external_names: bool = False
+    """Whether names that users choose may lead to loopback and link-local addresses."""
     allowed_secret_namespaces: tuple[str, ...] = ()
     """Namespaces whose Secrets and ConfigMaps annotations of every namespace may name."""

@@ -23,22 +23,25 @@ from controller.model.configuration import (
     ProxyPass,
     Server,
 )
+from controller.model.features.client_certificates import ClientCertificates
 from controller.model.fragments import Fragment, FragmentSet, digest_of
 from controller.model.layout import Layout
 from controller.render.environment import build_environment
 from controller.render.families.access import geo
 from controller.render.families.proxying import global_rewrites
+from controller.render.hidden_headers import base_hidden
 from controller.render.listen import listens_of, server_names
 from controller.render.locations import LocationStyle, redirect_target, written
-from controller.render.quoting import NginxText, file_name, literal, quoted, template, word
+from controller.render.protocols import base_lists
+from controller.render.quoting import NginxText, file_name, hostname_regex, literal, quoted, template, word
 from controller.render.request_headers import base_headers, header_variable
 
 POD_CONNECT_TIMEOUT = "500ms"
 """How long one attempt to reach a pod may take. A connection inside a cluster takes milliseconds; a pod that vanished
 without a word must not cost its request seconds, and every attempt that reached nobody is made again elsewhere."""
 
-EXTERNAL_CONNECT_TIMEOUT = "5s"
-"""The same for ExternalName Services, which may be a continent away."""
+PATIENT_CONNECT_TIMEOUT = "5s"
+"""The same for ExternalName Services, which may be a continent away, and for TLS, whose handshake counts."""
 
 METRICS_LOG_BUFFER = "buffer=64k flush=1s"
 
@@ -64,6 +67,7 @@ class _ServerStyle:
     main: MainSettings
     layout: Layout
     health_path: str
+    guarded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ class Renderer:
     def render(self, configuration: Configuration) -> FragmentSet:
         """Raises `ValueError` only where translate let something pass that cannot be written: a bug of ours."""
         main = configuration.main
-        self._begin(_ServerStyle(main, self.layout, configuration.health_check_path))
+        guarded = any(map(_guarded, configuration.servers.values()))
+        self._begin(_ServerStyle(main, self.layout, configuration.health_check_path, guarded))
         hosts = [self._server(server, configuration) for server in configuration.servers.values()]
         self._cache = {host: kept for host, kept in self._cache.items() if host in configuration.servers}
         origins = configuration.main_origins
@@ -136,6 +141,7 @@ class Renderer:
             **common,
             reject_handshake=is_default and main.ssl_reject_handshake,
             blocks=bool(main.block_cidrs),
+            misdirected=bool(self._style and self._style.guarded and not _guarded(server)),
             before=host.elsewhere.http,
             lines=host.elsewhere.server,
             internal=host.elsewhere.locations,
@@ -148,7 +154,7 @@ class Renderer:
             agains=host.agains,
             log_upstream_name="proxy_upstream_name" in _log_text(main),
             log_location_path="location_path" in _log_text(main),
-            external_connect_timeout=_connect_timeout(main, EXTERNAL_CONNECT_TIMEOUT),
+            patient_connect_timeout=_connect_timeout(main, PATIENT_CONNECT_TIMEOUT),
             hold=main.hold,
             hold_deadline=main.hold_deadline,
             hold_timeout=int(main.hold_deadline) + 1,
@@ -194,6 +200,7 @@ class Renderer:
             request_headers=base_headers(main).items(),
             full_forwarded_for=main.use_forwarded_headers and main.compute_full_forwarded_for,
             hsts=quoted(_hsts(main)),
+            hidden=base_hidden(main),
             blocked=geo(NginxText("$hr_blocked"), 0, ((c, 1) for c in main.block_cidrs)) if main.block_cidrs else None,
             rewrites=global_rewrites(main),
             log_escape=word(LogEscape.JSON if main.access_log_format == "json" else main.log_format_escape),
@@ -201,6 +208,8 @@ class Renderer:
             logs=self._logs(main),
             connect_timeout=word(_connect_timeout(main, POD_CONNECT_TIMEOUT)),
             next_upstream=template_words(_next_upstream(main)),
+            fastcgi_next_upstream=template_words(_next_upstream_of_fastcgi(main)),
+            protocol_lists=base_lists(main),
             once_default=int(once),
             once_methods=once_methods,
             hold_socket=literal(f"http://unix:{layout.hold_socket}"),
@@ -230,6 +239,8 @@ class Renderer:
             default=default,
             exact=[(host, c) for host, c in own if not host.startswith("*.")],
             wildcards=[(host[1:], c) for host, c in own if host.startswith("*.")],
+            guarded=_guarded_names(configuration.servers),
+            guarded_by_default=int(_guarded(configuration.servers[CATCH_ALL])),
         )
 
     # -- logs
@@ -261,6 +272,30 @@ def template_words(text: str) -> NginxText:
 
 def _networks_of_geo(cidrs: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(half for cidr in cidrs for half in _HALVES.get(cidr, (cidr,))))
+
+
+def _guarded(server: Server) -> bool:
+    """Whether its handshake asks clients for certificates."""
+    return any(isinstance(feature, ClientCertificates) and feature.guards for feature in server.features)
+
+
+def _guarded_names(servers: Mapping[str, Server]) -> list[tuple[NginxText, int]]:
+    """Names of handshakes and whether certificates are asked for; none where no host asks."""
+    asks = {server.host: _guarded(server) for server in servers.values()}
+    if not any(asks.values()):
+        return []
+    names = [
+        (name, asks[server.host])
+        for server in servers.values()
+        if server.host
+        for name in (server.host, *(alias.name for alias in server.aliases))
+    ]
+    wide = asks[CATCH_ALL] or any(name.startswith("*.") and asked for name, asked in names)
+    return [(_sni_key(name), int(asked)) for name, asked in names if asked or wide]
+
+
+def _sni_key(name: str) -> NginxText:
+    return NginxText(hostname_regex(name).replace('"~', '"~*', 1)) if name.startswith("*.") else quoted(name)
 
 
 def _on(flag: bool) -> NginxText:
@@ -296,6 +331,10 @@ def _connect_timeout(main: MainSettings, default: str) -> NginxText:
 def _next_upstream(main: MainSettings) -> str:
     words = (*main.proxy_next_upstream, "non_idempotent") if main.retry_non_idempotent else main.proxy_next_upstream
     return " ".join(dict.fromkeys(words))
+
+
+def _next_upstream_of_fastcgi(main: MainSettings) -> str:
+    return " ".join(w for w in _next_upstream(main).split() if w not in ("http_502", "http_504")) or "off"
 
 
 def _sent_once(main: MainSettings) -> tuple[bool, tuple[str, ...]]:

@@ -19,12 +19,26 @@ from controller.model.configuration import (
     Server,
     Upstream,
 )
+from controller.model.features.backend_tls import FastCgi
 from controller.model.layout import Layout
-from controller.model.policy import HttpsRedirect
+from controller.model.policy import HttpsRedirect, Protocol
 from controller.render.families import render_features
-from controller.render.part import Context, Lines, Part, header_lines, merged
+from controller.render.hidden_headers import hide_lines
+from controller.render.part import Context, Lines, Part, merged
+from controller.render.protocols import (
+    ADDRESS,
+    DEAF_TO_THE_SENTINEL,
+    UNHELD,
+    WITH_TLS,
+    header_list,
+    module_of,
+    passing,
+    spoken,
+)
 from controller.render.quoting import NginxText, quoted, template, word
-from controller.render.request_headers import base_headers
+
+_PROXY = module_of(Protocol.HTTP)
+_PASSING = passing(Protocol.HTTP, ADDRESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,8 @@ class LocationText:
 
     `early` comes before the redirect to HTTPS, `gate` after it. `handover` and `response`: as in `Part`; the headers
     for the pod are among the former. `hold` and `again`: the places for a held request, where they are not the usual
-    ones.
+    ones. `failed`: what no pod received is answered by `@hr_failed`. `passing`: the directive that hands over, and
+    `passing_again` that which does so at `again`; `module`: the prefix of its companions.
     """
 
     match: NginxText
@@ -44,9 +59,14 @@ class LocationText:
     log: NginxText | None
     return_code: int
     return_target: NginxText | None
-    proxy_pass: NginxText | None
-    external: bool
+    passing: NginxText | None
+    patient: bool
+    held: bool
     without_hold: bool
+    failed: bool = False
+    module: NginxText = _PROXY
+    passing_again: NginxText = _PASSING
+    hold_response: Lines = ()
     early: Lines = ()
     gate: Lines = ()
     handover: Lines = ()
@@ -86,10 +106,14 @@ def written(server: Server, style: LocationStyle, *, may_redirect_at_once: bool)
     """The locations in the order in which they are written; the fallback comes last."""
     context = Context(style.main, style.layout, server, style.upstreams)
     of_server = render_features(server.features, context)
-    drafts = [(match, location, _part_of(location, context)) for match, location in _expanded(server)]
+    common = Part(request_headers=of_server.request_headers)
+    drafts = [(match, location, merged((common, _part_of(location, context)))) for match, location in _expanded(server)]
     elsewhere = merged((of_server, *(part for _, _, part in drafts)))
     one_redirect = (
-        may_redirect_at_once and not elsewhere.answers_early and hosts_redirect((*server.locations, server.fallback))
+        may_redirect_at_once
+        and not elsewhere.answers_early
+        and not elsewhere.response  # a location's own headers stand on its redirect too
+        and hosts_redirect((*server.locations, server.fallback))
     )
     texts = [_text(match, location, part, server, style, one_redirect) for match, location, part in drafts]
     known, holds, agains = with_places_for_held(texts)
@@ -115,9 +139,11 @@ class AgainText:
     name: NginxText
     hold: NginxText
     log: NginxText | None = None
-    external: bool = False
+    patient: bool = False
     handover: Lines = ()
     response: Lines = ()
+    module: NginxText = _PROXY
+    passing: NginxText = _PASSING
 
 
 _HOLD = HoldText(word("@hr_hold"))
@@ -132,12 +158,20 @@ def with_places_for_held(
     agains: dict[AgainText, AgainText] = {_AGAIN: _AGAIN}
     known = []
     for location in locations:
-        if location.proxy_pass is None or location.without_hold:
+        if location.passing is None or not location.held:
             known.append(location)
             continue
-        hold = holds.setdefault(location.response, HoldText(word(f"@hr_hold_{len(holds)}"), location.response))
+        answers = location.hold_response
+        hold = holds.setdefault(answers, HoldText(word(f"@hr_hold_{len(holds)}"), answers))
         wanted = AgainText(
-            _AGAIN.name, hold.name, location.log, location.external, location.handover, location.response
+            _AGAIN.name,
+            hold.name,
+            location.log,
+            location.patient,
+            location.handover,
+            location.response,
+            location.module,
+            location.passing_again,
         )
         again = agains.setdefault(wanted, replace(wanted, name=word(f"@hr_again_{len(agains)}")))
         known.append(
@@ -196,6 +230,9 @@ def _text(
     proxied = action if isinstance(action, ProxyPass) else None
     rewrite = policy.rewrite if proxied else None
     route = _route(location, style.upstreams)
+    protocol = policy.protocol
+    held = style.hold and policy.hold and protocol not in UNHELD
+    handover = _handover(location, part, style.main) if proxied else ()
     return LocationText(
         match=match,
         route=route,
@@ -205,20 +242,39 @@ def _text(
         log=None if logged else style.silent_log,
         return_code=_return_code(action, style.main),
         return_target=_other_host(action.host) if isinstance(action, RedirectHost) else None,
-        proxy_pass=NginxText(f"http://{word(proxied.upstream)}") if proxied else None,
-        external=bool(proxied and proxied.external),
-        without_hold=style.hold and not policy.hold,
+        passing=passing(protocol, proxied.upstream) if proxied else None,
+        patient=_is_patient(location) and not any("_connect_timeout " in line for line in handover),
+        held=held,
+        without_hold=style.hold and not held,
+        failed=not held and protocol in DEAF_TO_THE_SENTINEL,
+        module=module_of(protocol),
+        passing_again=passing(protocol, ADDRESS),
+        hold_response=part.response,
         early=part.gate if part.answers_early else (),
         gate=() if part.answers_early else part.gate,
-        handover=(*part.handover, *_headers(part, style.main)) if proxied else (),
-        response=part.response,
+        handover=handover,
+        response=spoken(part.response, protocol),
         rewrite_pattern=quoted(f"(?i){rewrite.pattern}") if rewrite else None,
         rewrite_target=template(rewrite.target or "/") if rewrite else None,
     )
 
 
-def _headers(part: Part, main: MainSettings) -> Lines:
-    return header_lines({**base_headers(main), **part.request_headers}) if part.request_headers else ()
+def _headers(location: Location, part: Part, main: MainSettings) -> Lines:
+    fastcgi = next((feature for feature in location.policy.features if isinstance(feature, FastCgi)), FastCgi())
+    params = {name: template(value) for name, value in fastcgi.params}
+    return header_list(part.request_headers, main, location.policy.protocol, params)
+
+
+def _is_patient(location: Location) -> bool:
+    """Whether a connection may take long: far away, or with a handshake that a pod without much processor must do."""
+    action = location.action
+    return isinstance(action, ProxyPass) and (action.external or location.policy.protocol in WITH_TLS)
+
+
+def _handover(location: Location, part: Part, main: MainSettings) -> Lines:
+    protocol = location.policy.protocol
+    hidden = hide_lines(part.hidden, main, protocol)
+    return (*spoken(part.handover, protocol), *hidden, *_headers(location, part, main))
 
 
 def _return_code(action: Action, main: MainSettings) -> int:

@@ -27,6 +27,7 @@ class Part:
     `gate`: where the request enters: rewrite-phase lines, access rules, limits, authentication.
     `handover`: wherever the request is handed to a pod.
     `response`: wherever an answer for the client is made; `add_header` adds to the headers of all hosts.
+    `hidden`: names of headers of pods that no client gets to see.
     `request_headers`: what the pods get, by name; put over the headers that they always get, `""` removes one.
     `http`: blocks before the server, each variable named by a digest of what it depends on.
     `shared`: blocks that may stand in the configuration once, by a key; equal keys must mean equal blocks.
@@ -37,6 +38,7 @@ class Part:
     gate: Lines = ()
     handover: Lines = ()
     response: Lines = ()
+    hidden: tuple[str, ...] = ()
     request_headers: Mapping[str, NginxText] = field(default_factory=dict)
     http: Lines = ()
     shared: Mapping[str, NginxText] = field(default_factory=dict)
@@ -55,6 +57,7 @@ def merged(parts: Iterable[Part]) -> Part:
         gate=tuple(line for part in every for line in part.gate),
         handover=tuple(line for part in every for line in part.handover),
         response=tuple(line for part in every for line in part.response),
+        hidden=tuple(dict.fromkeys(name for part in every for name in part.hidden)),
         request_headers={name: value for part in every for name, value in part.request_headers.items()},
         http=unique(line for part in every for line in part.http),
         shared={key: block for part in every for key, block in part.shared.items()},

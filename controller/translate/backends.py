@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from controller.k8s.core import Service, ServicePort
 from controller.k8s.ingress import Backend, ServiceBackendPort
@@ -20,6 +21,19 @@ from controller.state.snapshot import Snapshot
 from controller.translate.findings import Findings
 
 UNAVAILABLE = Return(503)
+
+
+class Dialect(NamedTuple):
+    """How pods are spoken to, as far as connections cannot be shared (`controller.translate.dialects`).
+
+    `suffix`: of the upstream's id, empty for plain HTTP. `keeps`: whether connections may be used again.
+    """
+
+    suffix: str = ""
+    keeps: bool = True
+
+
+PLAIN = Dialect()
 _PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.IGNORECASE)
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\.?", re.IGNORECASE)
 
@@ -42,7 +56,9 @@ class Upstreams:
     findings: Findings
     used: dict[str, Upstream] = field(default_factory=dict)
 
-    def target_of(self, backend: Backend, namespace: str, owner: ObjectKey, where: FieldPath) -> Target | None:
+    def target_of(
+        self, backend: Backend, namespace: str, owner: ObjectKey, where: FieldPath, dialect: Dialect = PLAIN
+    ) -> Target | None:
         """None where the path must not be created: the backend is no Service. `where` is the field of the backend."""
         if backend.service is None:
             self.findings.error(
@@ -68,7 +84,7 @@ class Upstreams:
                 related=(ObjectKey(Kind.SERVICE, namespace, name),),
             )
             return Target(UNAVAILABLE, name, str(port))
-        return Target(self._action(service, port, owner, where), name, str(port))
+        return Target(self._action(service, port, owner, where, dialect), name, str(port))
 
     def first_port(self, key: ObjectKey) -> Target | None:
         """The first port of a Service, as `--default-backend-service` wants it; None where there is none."""
@@ -76,13 +92,15 @@ class Upstreams:
         port = next(filter(_usable, service.spec.ports), None) if service else None
         if service is None or port is None:
             return None
-        return Target(self._use(service, port, port.name or str(port.port)), key.name, port.name or str(port.port))
+        return Target(self.use(service, port, port.name or str(port.port)), key.name, port.name or str(port.port))
 
-    def _action(self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath) -> Action:
+    def _action(
+        self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath, dialect: Dialect
+    ) -> Action:
         if service.spec.type == "ExternalName":
-            return self._external(service, port, owner, where)
+            return self._external(service, port, owner, where, dialect)
         found = find_port(service, port)
-        return self._use(service, found, str(port)) if found else self._no_port(service, port, owner, where)
+        return self.use(service, found, str(port), dialect) if found else self._no_port(service, port, owner, where)
 
     def _no_port(self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath) -> Action:
         has = ", ".join(f"{p.name or '-'}:{p.port}" for p in service.spec.ports) or "none"
@@ -96,7 +114,9 @@ class Upstreams:
         )
         return UNAVAILABLE
 
-    def _external(self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath) -> Action:
+    def _external(
+        self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath, dialect: Dialect
+    ) -> Action:
         reason = _external_refusal(service.spec.external_name, self.options)
         if reason:
             self.findings.error(
@@ -110,14 +130,17 @@ class Upstreams:
         found = find_port(service, port) or (ServicePort(port=port.number) if port.number else None)
         if found is None:
             return self._no_port(service, port, owner, where)
-        return self._use(service, found, str(port), external=True)
+        return self.use(service, found, str(port), dialect, external=True)
 
-    def _use(self, service: Service, port: ServicePort, written: str, *, external: bool = False) -> ProxyPass:
+    def use(
+        self, service: Service, port: ServicePort, written: str, dialect: Dialect = PLAIN, *, external: bool = False
+    ) -> ProxyPass:
+        """The upstream of a port of a Service; `written`: the port as the user wrote it."""
         meta = service.metadata
-        identity = f"{meta.namespace}.{meta.name}.{written}"
+        identity = f"{meta.namespace}.{meta.name}.{written}" + (f".{dialect.suffix}" if dialect.suffix else "")
         if identity not in self.used:
             key = ObjectKey(Kind.SERVICE, meta.namespace, meta.name)
-            self.used[identity] = Upstream(identity, key, port.name or str(port.port), external)
+            self.used[identity] = Upstream(identity, key, port.name or str(port.port), external, keeps=dialect.keeps)
         return ProxyPass(identity, external)
 
 

@@ -15,6 +15,7 @@ from controller.model.configuration import LogEscape, MainSettings
 from controller.model.diagnostics import Effect
 from controller.model.refs import FieldPath, ObjectKey
 from controller.translate.annotations import values
+from controller.translate.annotations.families import proxying
 from controller.translate.findings import Findings
 from controller.translate.logformat import check_log_format
 
@@ -46,6 +47,45 @@ def _log_path(text: str) -> str:
 
 def _paths(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _header_names(text: str) -> tuple[str, ...]:
+    """Names that are none are left out: they could not be used, and the others shall be."""
+    names = (item.strip() for item in text.split(","))
+    return tuple(dict.fromkeys(name for name in names if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name)))
+
+
+def _statuses(text: str) -> tuple[int, ...]:
+    """Statuses that nginx can replace, each once."""
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if not all(re.fullmatch("[3-5][0-9]{2}", item) for item in items):
+        raise ValueError("expected statuses from 300 to 599 with commas between")
+    return tuple(sorted({int(item) for item in items}))
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    found = values.cidrs(text)
+    if not found:
+        raise ValueError("expected at least one address or network")
+    return found
+
+
+def _refusal(text: str) -> int:
+    """502 and 504 would be taken for a pod that did not answer, and tried again."""
+    code = values.integer(400, 599)(text)
+    if code in (502, 504):
+        raise ValueError("502 and 504 say that a pod did not answer; expected another status from 400 to 599")
+    return code
+
+
+LIMIT_VARIABLES = (
+    "$binary_remote_addr", "$remote_addr", "$the_real_ip", "$http_x_forwarded_for", "$http_x_real_ip", "$http_x_user",
+    "$http_authorization", "$remote_user", "$host", "$server_name",
+)  # fmt: skip
+
+
+def _pair(grammar: values.Grammar[Any]) -> Callable[[str], tuple[str, ...]]:
+    return lambda text: tuple(grammar(text))
 
 
 def _workers(text: str) -> int | None:
@@ -89,6 +129,23 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "ssl-session-tickets": values.boolean,
     "ssl-buffer-size": values.size(KIB, MIB),
     "ssl-reject-handshake": values.boolean,
+    "proxy-ssl-location-only": values.boolean,
+    "whitelist-source-range": _networks,
+    "denylist-source-range": _networks,
+    "block-cidrs": _networks,
+    "limit-req-status-code": _refusal,
+    "limit-conn-status-code": _refusal,
+    "limit-conn-zone-variable": values.one_of(*LIMIT_VARIABLES),
+    "limit-rate": values.integer(0, 1_000_000),
+    "limit-rate-after": values.integer(0, 1_000_000),
+    "relative-redirects": values.boolean,
+    "proxy-busy-buffers-size": values.size(KIB, 64 * MIB),
+    "proxy-max-temp-file-size": values.size(0, 1024**2 * MIB),
+    "proxy-http-version": values.one_of("1.0", "1.1"),
+    "proxy-cookie-domain": _pair(proxying.cookie_domain),
+    "proxy-cookie-path": _pair(proxying.cookie_path),
+    "proxy-redirect-from": proxying.location,
+    "proxy-redirect-to": proxying.location,
     "hsts": values.boolean,
     "hsts-max-age": values.integer(0, 10**10),
     "hsts-include-subdomains": values.boolean,
@@ -134,6 +191,9 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "disable-ipv6": values.boolean,
     "strict-validate-path-type": values.boolean,
     "allow-missing-waf": values.boolean,
+    "global-allowed-response-headers": _header_names,
+    "custom-http-errors": _statuses,
+    "disable-proxy-intercept-errors": values.boolean,
     "hold": values.boolean,
     "hold-deadline": _deadline,
 }
@@ -142,10 +202,10 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 SAFE: dict[str, Any] = {"proxy-real-ip-cidr": ()}
 """What an invalid value comes to where the default would be the dangerous choice: whom to trust is nobody then."""
 
-CLOSING = frozenset(
-    {"global-auth-url", "whitelist-source-range", "denylist-source-range", "block-cidrs", "block-user-agents",
-     "block-referers"}
-)  # fmt: skip
+PROTECTING = frozenset({"whitelist-source-range", "denylist-source-range", "block-cidrs"})
+"""Protections of all routes: a value that cannot be read closes every route rather than be skipped."""
+
+CLOSING = frozenset({"global-auth-url", "block-user-agents", "block-referers"})
 """Protections of all routes that this version cannot honour: a value closes every route rather than be skipped."""
 
 GLOBAL_AUTH = "global-auth-url"
@@ -158,12 +218,12 @@ UNSUPPORTED = frozenset(
     """
     access-log-params add-headers allow-backend-server-header allow-cross-namespace-resources
     allow-snippet-annotations annotation-value-word-blocklist annotations-risk-level app-root bind-address
-    brotli-level brotli-min-length brotli-types custom-http-errors datadog-collector-host debug-connections
-    default-type disable-http-access-log disable-ipv6-dns disable-proxy-intercept-errors disable-stream-access-log
+    brotli-level brotli-min-length brotli-types datadog-collector-host debug-connections
+    default-type disable-http-access-log disable-ipv6-dns disable-stream-access-log
     enable-aio-write enable-auth-access-log enable-brotli enable-modsecurity enable-ocsp enable-opentelemetry
     enable-opentracing enable-owasp-modsecurity-crs enable-serial-reloads enable-syslog error-log-path
     forwarded-for-proxy-protocol-header forwarded-host-header geoip2-autoreload-in-minutes
-    global-allowed-response-headers global-auth-always-set-cookie global-auth-cache-duration global-auth-cache-key
+    global-auth-always-set-cookie global-auth-cache-duration global-auth-cache-key
     global-auth-method global-auth-request-redirect global-auth-response-headers global-auth-signin
     global-auth-signin-redirect-param global-auth-snippet global-rate-limit-memcached-connect-timeout
     global-rate-limit-memcached-host global-rate-limit-memcached-max-idle-timeout
@@ -172,17 +232,17 @@ UNSUPPORTED = frozenset(
     http2-max-header-size http2-max-requests jaeger-baggage-header jaeger-collector-host jaeger-collector-port
     jaeger-debug-header jaeger-endpoint jaeger-propagation-format jaeger-sampler-host jaeger-sampler-param
     jaeger-sampler-port jaeger-sampler-type jaeger-service-name jaeger-trace-context-header-name
-    jaeger-tracer-baggage-header-prefix limit-conn-status-code limit-conn-zone-variable limit-rate limit-rate-after
-    limit-req-status-code load-balance location-snippet log-format-stream lua-shared-dicts main-snippet
+    jaeger-tracer-baggage-header-prefix 
+    load-balance location-snippet log-format-stream lua-shared-dicts main-snippet
     map-hash-bucket-size max-worker-open-files modsecurity-snippet nginx-status-ipv4-whitelist
     nginx-status-ipv6-whitelist no-auth-locations opentelemetry-config opentelemetry-operation-name
     opentelemetry-trust-incoming-span otel-max-export-batch-size otel-max-queuesize otel-sampler
     otel-sampler-parent-based otel-sampler-ratio otel-schedule-delay-millis otel-service-name otlp-collector-host
-    otlp-collector-port proxy-busy-buffers-size proxy-cookie-domain proxy-cookie-path proxy-headers-hash-bucket-size
-    proxy-headers-hash-max-size proxy-http-version proxy-max-temp-file-size proxy-protocol-header-timeout
-    proxy-redirect-from proxy-redirect-to proxy-set-headers proxy-ssl-location-only proxy-stream-next-upstream
+    otlp-collector-port proxy-headers-hash-bucket-size
+    proxy-headers-hash-max-size proxy-protocol-header-timeout
+    proxy-set-headers proxy-stream-next-upstream
     proxy-stream-next-upstream-timeout proxy-stream-next-upstream-tries proxy-stream-responses proxy-stream-timeout
-    relative-redirects reuse-port server-name-hash-bucket-size server-name-hash-max-size server-snippet
+    reuse-port server-name-hash-bucket-size server-name-hash-max-size server-snippet
     service-upstream skip-access-log-urls ssl-dh-param ssl-early-data ssl-ecdh-curve ssl-session-ticket-key
     stream-access-log-path stream-snippet syslog-host syslog-port upstream-hash-by upstream-hash-by-subset
     upstream-hash-by-subset-size upstream-keepalive-time use-geoip use-geoip2 variables-hash-bucket-size
@@ -195,20 +255,38 @@ UNSUPPORTED = frozenset(
 def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> tuple[MainSettings, tuple[str, ...]]:
     """The settings, and the keys of protections that cannot be honoured and so close the routes."""
     parsed = dict(_parsed(data, owner, findings))
+    unread = tuple(key for key in PROTECTING & data.keys() if data[key].strip() and _attribute(key) not in parsed)
     escape = _escape(data, owner, findings)
     settings = dataclasses.replace(MainSettings(), log_format_escape=escape, **parsed)
+    settings = _with_fitting_buffers(settings, owner, findings)
     _warn_of_trust(settings, owner, findings)
-    closing = tuple(sorted(key for key in CLOSING & data.keys() if data[key].strip()))
+    closing = tuple(sorted((*unread, *(key for key in CLOSING & data.keys() if data[key].strip()))))
     for key in closing:
         but = ' but those with enable-global-auth: "false"' if key == GLOBAL_AUTH else ""
         findings.error(
             "configmap-key-unsupported",
             owner,
             FieldPath("data").key(key),
-            f"This protection is not available in this version, so every route{but} answers 503.",
+            f"This protection {'cannot be read' if key in unread else 'is not available in this version'}, "
+            f"so every route{but} answers 503.",
             Effect.HOST_UNSERVED,
         )
     return settings, closing
+
+
+def _with_fitting_buffers(settings: MainSettings, owner: ObjectKey, findings: Findings) -> MainSettings:
+    """nginx refuses busy buffers that are smaller than one buffer or more than all buffers but one."""
+    busy, size, number = settings.proxy_busy_buffers_size, settings.proxy_buffer_size, settings.proxy_buffers_number
+    low, high = proxying.bytes_of(size), proxying.bytes_of(size) * (number - 1)
+    if not busy or low <= proxying.bytes_of(busy) <= high:
+        return settings
+    reason = ValueError(f"{number} buffers of {size} want a size from {low} to {high} bytes")
+    _report_invalid("proxy-busy-buffers-size", busy, reason, owner, findings)
+    return dataclasses.replace(settings, proxy_busy_buffers_size="")
+
+
+def _attribute(key: str) -> str:
+    return key.replace("-", "_")
 
 
 def _parsed(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> list[tuple[str, Any]]:
@@ -218,14 +296,14 @@ def _parsed(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> li
         if parse is None:
             _report_unread(key, text, owner, findings)
         elif parse is values.boolean and not text.strip():
-            found.append((key.replace("-", "_"), False))  # so it always was; elsewhere no text means the default
+            found.append((_attribute(key), False))  # so it always was; elsewhere no text means the default
         elif text.strip():
             try:
-                found.append((key.replace("-", "_"), parse(text.strip())))
+                found.append((_attribute(key), parse(text.strip())))
             except ValueError as reason:
                 _report_invalid(key, text, reason, owner, findings)
                 if key in SAFE:
-                    found.append((key.replace("-", "_"), SAFE[key]))
+                    found.append((_attribute(key), SAFE[key]))
     return found
 
 

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from controller.model.configuration import Action, Location, MainSettings, MatchKind, PathMatch
+from controller.model.configuration import Action, Location, MainSettings, MatchKind, PathMatch, Return
 from controller.model.diagnostics import Effect
 from controller.model.policy import HttpsRedirect, LocationPolicy, Rewrite
 from controller.translate.annotations.policies import IngressPolicy
 from controller.translate.backends import UNAVAILABLE, Target, Upstreams
 from controller.translate.claims import Claim, HostClaims
 from controller.translate.configmap import GLOBAL_AUTH
+from controller.translate.dialects import dialect_of
 from controller.translate.findings import Findings
 from controller.translate.paths import check_regex, groups_of, implementation_path, literal_path
 
@@ -68,7 +69,9 @@ class Locations:
     def action_of(self, target: Target, policy: IngressPolicy) -> Action:
         """The target, unless a protection of its Ingress or of all routes is missing: then 503."""
         missing = [key for key in self.closing if key != GLOBAL_AUTH or policy.global_auth]
-        return UNAVAILABLE if missing or policy.closed else target.action
+        if missing or policy.closed:
+            return UNAVAILABLE
+        return Return(403) if policy.forbidden else target.action
 
     def policy_of(self, policy: IngressPolicy, path: str, rewrite: Rewrite | None, *, tls: bool) -> LocationPolicy:
         exempt = any(path.startswith(prefix) for prefix in self.main.no_tls_redirect_locations)
@@ -174,7 +177,8 @@ class Locations:
 
     def _target(self, claim: Claim) -> Target | None:
         owner = claim.source.key
-        return self.upstreams.target_of(claim.backend, owner.namespace, owner, claim.ref.field.child("backend"))
+        where = claim.ref.field.child("backend")
+        return self.upstreams.target_of(claim.backend, owner.namespace, owner, where, dialect_of(claim.source.policy))
 
     def _owns(self, owners: Mapping[K, Claim], key: K, claim: Claim, host: HostClaims) -> bool:
         """Whether nobody came before. The loser is told, unless it only repeats its own line."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from controller.model.configuration import CATCH_ALL, Location, MatchKind, PathMatch, Return, Server
 from controller.model.diagnostics import Effect
 from controller.model.features import ServerFeature
-from controller.model.policy import LocationPolicy
+from controller.model.policy import LocationPolicy, Protocol
 from controller.model.refs import FieldPath, RuleRef
 from controller.translate.annotations.policies import IngressPolicy
 from controller.translate.backends import Target, Upstreams
 from controller.translate.certificates import Certificates, HostTls
 from controller.translate.claims import HostClaims, Source
+from controller.translate.dialects import dialect_of
 from controller.translate.findings import Findings
 from controller.translate.hosts import wildcard_of
 from controller.translate.locations import Locations
@@ -72,7 +73,9 @@ class Servers:
         ref = RuleRef(creator.key, -1, -1)
         target = None
         if backend is not None:
-            target = self.upstreams.target_of(backend, creator.key.namespace, creator.key, ref.field)
+            target = self.upstreams.target_of(
+                backend, creator.key.namespace, creator.key, ref.field, dialect_of(creator.policy)
+            )
         policy = self.locations.policy_of(creator.policy, "/", None, tls=tls)
         return self._fallback_to(target, ref, creator.policy, replace(policy, rewrite=None))
 
@@ -82,6 +85,8 @@ class Servers:
         chosen = target or self.default_target
         if chosen is None:
             return Location(EVERYTHING, Return(404), ref, settings)
+        if target is None:
+            settings = replace(settings, protocol=Protocol.HTTP)
         return Location(
             EVERYTHING,
             self.locations.action_of(chosen, policy if target else IngressPolicy()),
@@ -118,7 +123,9 @@ class Servers:
             if found is not None and found.origin is not None:
                 self._tell_default_taken(ref, found.origin)
                 continue
-            target = self.upstreams.target_of(backend, source.key.namespace, source.key, ref.field)
+            target = self.upstreams.target_of(
+                backend, source.key.namespace, source.key, ref.field, dialect_of(source.policy)
+            )
             if target is None:
                 continue
             policy = replace(self.locations.policy_of(source.policy, "/", None, tls=False), rewrite=None)

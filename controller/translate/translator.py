@@ -18,6 +18,7 @@ from controller.translate.backends import Target, Upstreams
 from controller.translate.certificates import Certificates
 from controller.translate.claims import Source, claims_by_host, source_key
 from controller.translate.configmap import settings_of
+from controller.translate.dialects import share_backend_tls
 from controller.translate.findings import Findings
 from controller.translate.locations import Locations
 from controller.translate.resources import Resources
@@ -42,6 +43,9 @@ def translate(
     sources = _sources(resources, main, findings)
     for decoding in snapshot.findings.values():
         findings.items.extend(decoding)
+    hosts = claims_by_host(sources, findings)
+    if not main.proxy_ssl_location_only:
+        share_backend_tls(hosts)
     certificates = Certificates(snapshot, options, findings, cache or CertificateCache(), kept or {}, now)
     servers = Servers(
         Locations(main, upstreams, findings, closing),
@@ -49,7 +53,7 @@ def translate(
         certificates,
         findings,
         _default_target(upstreams, options, findings),
-    ).build(claims_by_host(sources, findings), sources)
+    ).build(hosts, sources)
     default_certificate = certificates.default()
     configuration = Configuration(
         main=main,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.model.features import LocationFeature, ServerFeature
+from controller.model.features import ServerFeature
 
 
 class Verify(StrEnum):
@@ -38,11 +38,6 @@ class ClientCertificates(ServerFeature):
     def guards(self) -> bool:
         """Whether the handshake asks for a certificate."""
         return not self.broken and self.verify is not Verify.OFF
-
-
-@dataclass(frozen=True, slots=True)
-class Forbidden(LocationFeature):
-    """The paths of an Ingress whose client certificate settings cannot be honoured: 403."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,31 @@ from typing import Any
 
 from controller.model.features import Feature
 from controller.model.features.access import AccessLists, Bandwidth, Limits
+from controller.model.features.backend_tls import BackendTls, FastCgi
+from controller.model.features.client_certificates import CipherList, CipherPreference, ClientCertificates
+from controller.model.features.cors import Cors
 from controller.model.features.logging import RewriteLog
+from controller.model.features.mirror import Mirror
 from controller.model.features.proxying import ConnectionHeader, ForwardedPrefix, HostHeader, Proxying
 from controller.model.features.redirects import AppRoot, OwnRedirects, Redirect
-from controller.render.families import access, logging, proxying, redirects
+from controller.model.features.response_headers import ResponseHeaders
+from controller.render.families import (
+    access,
+    backend_tls,
+    client_certificates,
+    cors,
+    logging,
+    mirror,
+    proxying,
+    redirects,
+    response_headers,
+)
 from controller.render.part import Context, Part, merged
 
 RENDERERS: dict[type[Feature], Callable[[Any, Context], Part]] = {
+    ResponseHeaders: response_headers.render,
+    Cors: cors.render,
+    Mirror: mirror.render,
     RewriteLog: logging.rewrite_log,
     Redirect: redirects.redirect,
     OwnRedirects: redirects.own_redirects,
@@ -25,6 +43,11 @@ RENDERERS: dict[type[Feature], Callable[[Any, Context], Part]] = {
     HostHeader: proxying.host_header,
     ConnectionHeader: proxying.connection_header,
     ForwardedPrefix: proxying.forwarded_prefix,
+    BackendTls: backend_tls.render,
+    FastCgi: backend_tls.fastcgi,
+    ClientCertificates: client_certificates.render,
+    CipherList: client_certificates.cipher_list,
+    CipherPreference: client_certificates.cipher_preference,
 }
 """The order of the lines in a location is that of the features, which is that of `registry.FAMILIES`."""
 

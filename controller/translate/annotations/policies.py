@@ -13,6 +13,7 @@ from controller.model.policy import Protocol
 from controller.model.refs import ObjectKey
 from controller.translate.annotations import registry, values
 from controller.translate.annotations.annotation import OUR_PREFIX, Annotation
+from controller.translate.annotations.families import client_certificates, protocols
 from controller.translate.annotations.reader import Reader
 from controller.translate.annotations.registry import FAMILIES, OUR_ANNOTATIONS, VERDICTS, Verdict
 from controller.translate.findings import Findings
@@ -23,7 +24,8 @@ from controller.translate.resources import Resources
 class IngressPolicy:
     """What the annotations of one Ingress ask for.
 
-    `closed`: its paths answer 503, because a protection is missing. `global_auth`: `global-auth-url` is for it too.
+    `closed`: its paths answer 503, because a protection is missing. `forbidden`: they answer 403, because clients
+    cannot be asked for certificates. `global_auth`: `global-auth-url` is for it too.
     `locations`, `servers`: the features that its locations and its hosts get.
     """
 
@@ -38,6 +40,7 @@ class IngressPolicy:
     global_auth: bool = True
     closed: bool = False
     protocol: Protocol = Protocol.HTTP
+    forbidden: bool = False
     locations: tuple[LocationFeature, ...] = ()
     servers: tuple[ServerFeature, ...] = ()
 
@@ -60,6 +63,8 @@ def policy_of(
         canary=_canary(reader),
         global_auth=reader.value(registry.ENABLE_GLOBAL_AUTH, True),
         closed=closed or reader.closed,
+        protocol=protocols.of_ingress(reader),
+        forbidden=client_certificates.BROKEN in features,
         locations=tuple(f for f in features if isinstance(f, LocationFeature)),
         servers=tuple(f for f in features if isinstance(f, ServerFeature)),
     )
@@ -88,7 +93,8 @@ def _report_the_rest(reader: Reader) -> bool:
         elif verdict is Verdict.REFUSED:
             reader.warn(where, registry.TOLD[Verdict.REFUSED], code="annotation-refused")
         else:
-            reader.warn(where, registry.TOLD[Verdict.UNSUPPORTED], code="annotation-unsupported")
+            hint = registry.INSTEAD.get(name, "")
+            reader.warn(where, registry.TOLD[Verdict.UNSUPPORTED], hint, code="annotation-unsupported")
     for name in sorted(reader.ours.keys() - OUR_ANNOTATIONS):
         _unknown(reader, Annotation(name, values.boolean, ours=True), OUR_ANNOTATIONS, OUR_PREFIX)
     return closed

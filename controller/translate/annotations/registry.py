@@ -20,7 +20,18 @@ from typing import Any
 from controller.model.features import Feature
 from controller.translate.annotations import values
 from controller.translate.annotations.annotation import Annotation
-from controller.translate.annotations.families import access, logging, proxying, redirects
+from controller.translate.annotations.families import (
+    access,
+    backend_tls,
+    client_certificates,
+    cors,
+    logging,
+    protocols,
+    proxying,
+    redirects,
+    response_headers,
+    server_ciphers,
+)
 from controller.translate.annotations.reader import Reader
 
 
@@ -41,10 +52,16 @@ class Family:
 
 
 FAMILIES: tuple[Family, ...] = (
+    Family(client_certificates.ANNOTATIONS, client_certificates.read),
+    Family(server_ciphers.ANNOTATIONS, server_ciphers.read),
     Family(logging.ANNOTATIONS, logging.read),
+    Family(response_headers.ANNOTATIONS, response_headers.read),
     Family(redirects.ANNOTATIONS, redirects.read),
+    Family(cors.ANNOTATIONS, cors.read),
     Family(access.ANNOTATIONS, access.read),
     Family(proxying.ANNOTATIONS, proxying.read),
+    Family(protocols.ANNOTATIONS, protocols.read),
+    Family(backend_tls.ANNOTATIONS, backend_tls.read),
 )  # fmt: skip
 """In the order in which their features stand in a location."""
 
@@ -75,37 +92,35 @@ CANARY = Annotation("canary", values.boolean)
 _NAMES: dict[Verdict, str] = {
     Verdict.HONOURED: " ".join(annotation.name for annotation in HONOURED if not annotation.ours),
     Verdict.CLOSES: """
-        auth-type auth-secret auth-url auth-tls-secret auth-tls-match-cn
-        proxy-ssl-secret proxy-ssl-verify enable-modsecurity enable-owasp-core-rules
+        auth-type auth-secret auth-url
+        enable-modsecurity enable-owasp-core-rules
     """,
     Verdict.REFUSED: """
         configuration-snippet server-snippet stream-snippet auth-snippet modsecurity-snippet
     """,
     Verdict.SILENT: """
-        http2-push-preload secure-verify-ca-secret session-cookie-hash base-url-scheme
+        http2-push-preload session-cookie-hash base-url-scheme
         upstream-max-fails upstream-fail-timeout enable-opentracing opentracing-trust-incoming-span
         opentracing-operation-name enable-influxdb influxdb-measurement influxdb-port influxdb-host
         influxdb-server-name lua-resty-waf
     """,
     Verdict.UNSUPPORTED: """
-        backend-protocol service-upstream
+        service-upstream
         load-balance upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size
-        fastcgi-index fastcgi-params-configmap auth-secret-type auth-realm auth-method auth-signin
+        auth-secret-type auth-realm auth-method auth-signin
         auth-signin-redirect-param auth-response-headers auth-proxy-set-headers auth-request-redirect
         auth-always-set-cookie auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars
-        auth-keepalive-requests auth-keepalive-timeout satisfy auth-tls-verify-client
-        auth-tls-verify-depth auth-tls-error-page auth-tls-pass-certificate-to-upstream ssl-ciphers
-        ssl-prefer-server-ciphers ssl-passthrough proxy-ssl-verify-depth proxy-ssl-name proxy-ssl-server-name
-        proxy-ssl-ciphers proxy-ssl-protocols enable-cors cors-allow-origin cors-allow-methods cors-allow-headers
-        cors-expose-headers cors-allow-credentials cors-max-age canary canary-by-header canary-by-header-value
+        auth-keepalive-requests auth-keepalive-timeout satisfy
+        ssl-passthrough
+        canary canary-by-header canary-by-header-value
         canary-by-header-pattern canary-by-cookie canary-weight canary-weight-total affinity affinity-mode
         affinity-canary-behavior session-cookie-name session-cookie-path session-cookie-domain session-cookie-expires
         session-cookie-max-age session-cookie-secure session-cookie-samesite session-cookie-conditional-samesite-none
         session-cookie-change-on-failure
-        custom-http-errors default-backend disable-proxy-intercept-errors custom-headers
+        custom-http-errors default-backend disable-proxy-intercept-errors
         mirror-target mirror-host mirror-request-body enable-opentelemetry
         opentelemetry-trust-incoming-span opentelemetry-operation-name modsecurity-transaction-id secure-backends
-        grpc-backend add-base-url global-rate-limit global-rate-limit-window global-rate-limit-key
+        secure-verify-ca-secret grpc-backend add-base-url global-rate-limit global-rate-limit-window global-rate-limit-key
         global-rate-limit-ignored-cidrs
     """,
 }
@@ -121,7 +136,6 @@ _EVERYBODY = "0.0.0.0/0,::/0"
 HARMLESS = {
     "allowlist-source-range": _EVERYBODY,
     "whitelist-source-range": _EVERYBODY,
-    "proxy-ssl-verify": "off",
     "enable-modsecurity": "false",
     "enable-owasp-core-rules": "false",
     "limit-rps": "0",
@@ -139,6 +153,13 @@ TOLD = {
     Verdict.UNSUPPORTED: "This annotation is not carried out in this version.",
 }
 """What the owner of an Ingress is told."""
+
+INSTEAD = {
+    "secure-backends": "Use backend-protocol: HTTPS.",
+    "grpc-backend": "Use backend-protocol: GRPC.",
+    "secure-verify-ca-secret": "Use proxy-ssl-secret and proxy-ssl-verify.",
+}
+"""Modern names of annotations that ingress-nginx gave up long ago."""
 
 CANARIES_TOLD = "Canaries are not carried out in this version, so all traffic stays with the main Ingress."
 UNKNOWN_TOLD = "There is no such annotation."

@@ -9,6 +9,7 @@ from controller.model.features import LocationFeature
 from controller.model.features.access import AccessLists, Bandwidth, Limits
 from controller.translate.annotations import values
 from controller.translate.annotations.annotation import Annotation
+from controller.translate.annotations.families import proxying
 from controller.translate.annotations.reader import Reader
 from controller.translate.annotations.values import Grammar
 
@@ -49,6 +50,8 @@ ANNOTATIONS = (
     ALLOW, ALLOW_OLD, DENY, RPS, RPM, CONNECTIONS, MULTIPLIER, EXEMPT, EXEMPT_OLD, RATE, RATE_AFTER,
 )  # fmt: skip
 
+BUFFERING = Annotation("proxy-buffering", proxying.on_off)
+
 MOST_CONNECTIONS = 65_535
 """nginx refuses more (ngx_http_limit_conn_module)."""
 
@@ -62,6 +65,8 @@ def read(reader: Reader) -> Iterable[LocationFeature]:
     rate, after = reader.value(RATE, None), reader.value(RATE_AFTER, None)
     if rate is not None or after is not None:
         yield Bandwidth(rate, after)
+    if rate and reader.text(BUFFERING) != "on" and not reader.main.proxy_buffering:
+        reader.warn(RATE, "An answer that is not buffered is not slowed down.", "Set proxy-buffering to on as well.")
 
 
 def _limits(reader: Reader) -> Iterable[Limits]:

@@ -1,0 +1,49 @@
+"""Copies by ngx_http_mirror_module (https://nginx.org/en/docs/http/ngx_http_mirror_module.html).
+
+The copy is a request of its own in an internal location: never held, never logged, its answer thrown away.
+"""
+
+from __future__ import annotations
+
+import re
+
+from controller.model.features.mirror import Mirror
+from controller.render.part import Context, Lines, Part, digest
+from controller.render.quoting import NginxText, template, word
+
+_DECODED = re.compile(r"\$(?:document_uri|uri)(?![A-Za-z0-9_])")
+"""In the copy these would be the name of the internal location; and decoded they may hold line breaks."""
+
+
+def render(feature: Mirror, context: Context) -> Part:
+    name = NginxText(f"/_hr_mirror_{digest(feature)}")
+    body = "on" if feature.body else "off"
+    gate = (NginxText(f"mirror {name};"), NginxText(f"mirror_request_body {body};"))
+    path = NginxText('map $request_uri $hr_path { default $request_uri; "~^(?<hr_before_query>[^?]*)" $hr_before_query; }')
+    return Part(gate=gate, http=(path,), locations=(_place(name, feature, context),))
+
+
+def _place(name: NginxText, feature: Mirror, context: Context) -> NginxText:
+    inner = "\n".join(f"    {line}" for line in _lines(feature, context))
+    return NginxText(f"location = {name} {{\n{inner}\n}}")
+
+
+def _lines(feature: Mirror, context: Context) -> Lines:
+    headers = {"Host": template(feature.host), "Upgrade": NginxText('""'), "Connection": NginxText('""')}
+    lines = [NginxText("internal;")]
+    if not feature.body:
+        headers["Content-Length"] = headers["Transfer-Encoding"] = NginxText('""')
+        lines.append(NginxText("proxy_pass_request_body off;"))
+    if feature.upstream.external and context.main.proxy_connect_timeout is None:
+        lines.append(NginxText("proxy_connect_timeout 5s;"))
+    if feature.tls:
+        lines.append(NginxText("proxy_ssl_server_name on;"))
+        lines.append(NginxText(f"proxy_ssl_name {word(feature.server_name)};"))
+    scheme = "https" if feature.tls else "http"
+    uri = _DECODED.sub("$hr_path", feature.uri)
+    return (
+        *lines,
+        *context.request_headers(headers),
+        NginxText("error_page 497 =502 @hr_hold;"),
+        NginxText(f"proxy_pass {template(f'{scheme}://{word(feature.upstream.upstream)}{uri}')};"),
+    )
