@@ -1,6 +1,9 @@
 """Backends for live tests: HTTP/1.1 servers in one thread that answer with what they received, as JSON.
 
-Paths with a meaning: `/status/NNN` answers that code, `/only/NAME/NNN` does so on that backend alone, `/slow/SECONDS`
+A path that ends in `/auth` or `/auth-request` is a sign-in service: 401, or 200 and `X-Auth-Request-User: ann` for a
+request with the cookie `_oauth2_proxy`.
+
+Other paths with a meaning: `/status/NNN` answers that code, `/only/NAME/NNN` does so on that backend alone, `/slow/SECONDS`
 waits first, `/stream/N` sends N lines one by one, `/events/N` the same as server-sent events, `/reset` ends the
 connection without an answer; a request to upgrade is answered with 101 and then echoed byte for byte. An argument
 `answer=Name: value` adds that header to the answer, `size=N` makes its body at least N bytes long, `header=N` adds a header of N bytes.
@@ -15,12 +18,14 @@ import json
 import re
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 _REQUEST = re.compile(rb"(\S+) (\S+) HTTP/1\.[01]")
 
@@ -59,14 +64,17 @@ class Backends:
         self._thread.join()
         self._loop.close()
 
-    def start(self, name: str, host: str = "127.0.0.1", port: int = 0) -> Backend:
-        return asyncio.run_coroutine_threadsafe(self._start(name, host, port), self._loop).result()
+    def start(
+        self, name: str, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> Backend:
+        """With `tls` it speaks HTTPS, and its answers tell about the handshake."""
+        return asyncio.run_coroutine_threadsafe(self._start(name, host, port, tls), self._loop).result()
 
     def stop(self, backend: Backend) -> None:
         """Closes the listener and every connection, as a process that exits does."""
         asyncio.run_coroutine_threadsafe(self._stop(backend), self._loop).result()
 
-    async def _start(self, name: str, host: str, port: int) -> Backend:
+    async def _start(self, name: str, host: str, port: int, tls: ssl.SSLContext | None) -> Backend:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             backend.connections += 1
             backend.writers.add(writer)
@@ -79,7 +87,7 @@ class Backends:
                 backend.writers.discard(writer)
                 writer.close()
 
-        server = await asyncio.start_server(serve, host, port)
+        server = await asyncio.start_server(serve, host, port, ssl=tls)
         backend = Backend(name, host, server.sockets[0].getsockname()[1], server)
         self._all.append(backend)
         return backend
@@ -160,6 +168,7 @@ async def _answer(backend: Backend, reader: asyncio.StreamReader, writer: asynci
         "headers": headers,
         "header_names": [pair[0].rstrip(":") for pair in pairs],
         "body": body.decode("latin-1"),
+        **handshake_of(writer),
     }
     backend.requests.append(seen)
     if "/reset" in target:
@@ -171,6 +180,25 @@ async def _answer(backend: Backend, reader: asyncio.StreamReader, writer: asynci
     await _respond(seen, target, writer)
     backend.answered.append(target)
     return headers.get("connection", "").lower() != "close"
+
+
+def handshake_of(writer: asyncio.StreamWriter) -> dict[str, object]:
+    """What the handshake came to: the name asked for (where the context notes it), version, cipher, client."""
+    tls: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
+    if tls is None:
+        return {}
+    subject = (tls.getpeercert() or {}).get("subject", ())
+    client = next((value for ((key, value), *_) in subject if key == "commonName"), None)  # type: ignore[misc]
+    cipher = tls.cipher()
+    return {
+        "tls": {
+            "sni": getattr(tls, "name_asked_for", None),
+            "version": tls.version(),
+            "cipher": cipher[0] if cipher else "",
+            "client": client,
+            "resumed": tls.session_reused,
+        }
+    }
 
 
 async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
@@ -212,6 +240,10 @@ async def _respond(seen: dict[str, object], target: str, writer: asyncio.StreamW
     padding = " " * int(arguments.get("size", ["0"])[0])
     body = json.dumps({**seen, "padding": padding} if padding else seen).encode()
     added = "".join(f"{header}\r\n" for header in arguments.get("answer", ())).encode()
+    if re.search(r"/auth(-request)?(\?|$)", target):
+        signed_in = "_oauth2_proxy" in str(cast(dict[str, str], seen["headers"]).get("cookie"))
+        status = 200 if signed_in else 401
+        added += b"X-Auth-Request-User: ann\r\n" if signed_in else b""
     if "header" in arguments:
         added += b"X-Long: %s\r\n" % (b"x" * int(arguments["header"][0]))
     extra = b"X-Accel-Redirect: /internal\r\nX-Backend: yes\r\nStrict-Transport-Security: max-age=1\r\nServer: pod\r\n"
