@@ -20,7 +20,7 @@ from controller.dataplane.binary import find_nginx, inspect_nginx
 from controller.dataplane.driver import DataPlane
 from controller.dataplane.result import ApplyResult, Outcome
 from controller.dataplane.worker_user import worker_user
-from controller.endpoints.external import ExternalNames, ExternalOptions, cluster_service, target_of
+from controller.endpoints.external import ExternalNames, ExternalOptions, cluster_service, target_of, targets_of_urls
 from controller.endpoints.service import EndpointService
 from controller.endpoints.table import Address, restore
 from controller.findings import FindingsLog, with_quarantine
@@ -130,8 +130,9 @@ class App:
         self._requests = RequestLog(Path(layout.metrics_log), self._metrics.requests)
         self._data_plane = DataPlane(layout, reload_interval=settings.reload_interval)
         kept = kept_certificates(Path(layout.certificates_dir))
+        self._builder = Builder(settings.options, Renderer(layout), kept)
         self._reconciler = Reconciler(
-            Builder(settings.options, Renderer(layout), kept),
+            self._builder,
             self,
             self._store.snapshot,
             self._publish,
@@ -252,6 +253,14 @@ class App:
             self._endpoints.remove(key)
         elif service.spec.type != "ExternalName":
             self._endpoints.update(service, self._store.slices_of(key))
+        if key == self._settings.publish_service:
+            self._count_replicas(key)
+
+    def _count_replicas(self, own: ObjectKey) -> None:
+        """Ready pods of the Service that leads to this controller: limits may be divided among them."""
+        count = max(1, self._endpoint_counts().get((own.namespace, own.name), 0))
+        if self._builder.set_replicas(count):
+            self._reconciler.mark_dirty()
 
     def _publish_external(self, service: ObjectKey, ports: Mapping[str, tuple[Address, ...]]) -> None:
         self._endpoints.publish(service, ports)
@@ -300,10 +309,11 @@ class App:
     def _use_external_names(self, configuration: Configuration) -> None:
         ports: dict[ObjectKey, list[str]] = {}
         for upstream in configuration.upstreams.values():
-            if upstream.external:
+            if upstream.external and not upstream.host:
                 ports.setdefault(upstream.service, []).append(upstream.dns_port)
         services = ((self._store.service(key), wanted) for key, wanted in ports.items())
-        self._external.use(target_of(service, wanted) for service, wanted in services if service is not None)
+        named = [target_of(service, wanted) for service, wanted in services if service is not None]
+        self._external.use([*named, *targets_of_urls(configuration.upstreams.values())])
 
     def _log_round(self, done: Round) -> None:
         result = done.result

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from controller.dataplane.result import ApplyResult, Outcome
@@ -67,12 +67,20 @@ class Builder:
     renderer: Renderer
     kept: dict[str, Certificate]
     certificates: CertificateCache = field(default_factory=CertificateCache)
+    _divides: bool = False
+
+    def set_replicas(self, count: int) -> bool:
+        """How many ready controllers there are. True where a build would now come to something else."""
+        changed = count != self.options.replicas
+        self.options = replace(self.options, replicas=count)
+        return changed and self._divides
 
     def build(self, snapshot: Snapshot, now: int) -> tuple[Translation, FragmentSet]:
         translation = translate(snapshot, self.options, now=now, kept=self.kept, cache=self.certificates)
         fragments = self.renderer.render(translation.configuration)
         self.certificates.keep_only(translation.references.secrets)
         self.kept = translation.configuration.certificates
+        self._divides = translation.configuration.main.limit_divide_by_replicas
         return translation, fragments
 
 

@@ -29,3 +29,5 @@ class Options:
     """Whether names that users choose may lead to loopback and link-local addresses."""
     allowed_secret_namespaces: tuple[str, ...] = ()
     """Namespaces whose Secrets and ConfigMaps annotations of every namespace may name."""
+    replicas: int = 1
+    """Ready controllers behind the Service of --publish-service, as far as they are known; 1 or more."""

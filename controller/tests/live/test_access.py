@@ -11,7 +11,7 @@ import pytest
 from controller.tests.live.backends import Backends
 from controller.tests.live.conftest import Run
 from controller.tests.live.headrace import Headrace
-from controller.tests.live.objects import CONFIGMAP, Object, app, configmap, ingress
+from controller.tests.live.objects import CONFIGMAP, Object, app, configmap, ingress, service, slice_at
 
 HOME, AWAY = "127.0.0.1", "127.9.9.9"
 
@@ -282,3 +282,19 @@ def test_lists_and_limits_know_the_client_behind_two_proxies(run: Run, backends:
     assert ask("allow", "203.0.113.5", proxy="192.0.2.1") == 403, "nobody trusts this proxy"
     assert [ask("deny", "203.0.113.5"), ask("deny", "203.0.113.6")] == [403, 200]
     assert [ask("limited", client) for client in ("203.0.113.1", "203.0.113.1", "203.0.113.2")] == [200, 503, 200]
+
+
+@pytest.mark.shows("configmap:limit-divide-by-replicas", "limit-rpm")
+def test_limits_are_divided_among_the_replicas_when_asked(run: Run, backends: Backends) -> None:
+    def replicas(*addresses: str) -> Object:
+        return slice_at("headrace", *((address, 80) for address in addresses))
+
+    objects = [
+        configmap(limit_divide_by_replicas="true"), host("limited", limit_rpm="6", limit_burst_multiplier="1"),
+        *app("one", backends.start("divided")), service("headrace"),
+    ]  # fmt: skip
+    headrace = run(*objects, flags=(*CONFIGMAP, "--publish-service", "default/headrace"))
+    assert burst(headrace, "limited", 12).count(200) == 7
+    headrace.write("replicas.yaml", replicas("127.0.0.1", "127.0.0.2", "127.0.0.3"))
+    sources = (f"127.5.5.{number}" for number in range(1, 250))
+    headrace.until(lambda: burst(headrace, "limited", 6, next(sources)).count(200) == 3, seconds=5)
