@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from controller.explain.features import redirect_of
 from controller.explain.pcre import compile_pcre
 from controller.explain.uri import Url, readable
 from controller.model.configuration import Location, MainSettings, Server
@@ -44,10 +45,10 @@ def redirect_location(
 
 def redirects_as_one(server: Server) -> bool:
     """Whether every location redirects alike, so that the server does it before it looks at any of them."""
-    policies = {
-        (location.policy.https_redirect, location.policy.preserve_trailing_slash)
-        for location in (*server.locations, server.fallback)
-    }
+    every = (*server.locations, server.fallback)
+    policies = {(location.policy.https_redirect, location.policy.preserve_trailing_slash) for location in every}
+    if any(redirect_of(location) for location in every):
+        return False
     return len(policies) == 1 and server.fallback.policy.https_redirect is HttpsRedirect.ALWAYS
 
 

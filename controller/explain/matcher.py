@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.explain.answers import Rewritten, effective_scheme, redirect_location, redirects_as_one, rewritten
+from controller.explain.features import notes as notes_of_features
+from controller.explain.features import redirect_of, root_redirect
 from controller.explain.locations import Loser, location_of
 from controller.explain.pcre import Undecidable
 from controller.explain.relevance import relevant
@@ -128,6 +130,9 @@ class _Request:
         return replace(story, certificate=certificate_of(self.configuration, name))
 
     def _in_server(self, story: Explanation, server: Server, path: bytes) -> Explanation:
+        root = root_redirect(server, self.headers.get("host", self.url.authority), self.url.scheme, path, self.url.args)
+        if root is not None:
+            return replace(self._located(story, server, path), status=302, why="app-root", redirect_to=root)
         if redirects_as_one(server) and (target := self._redirect(server.fallback, story.host)):
             return self._redirected(self._located(story, server, path), target)
         health = self.configuration.health_check_path
@@ -136,6 +141,9 @@ class _Request:
             return replace(story, status=200, why="the health check of the controller")
         story = self._located(story, server, path)
         assert story.location is not None
+        if redirect := redirect_of(story.location):
+            why = "permanent-redirect or temporal-redirect"
+            return replace(story, status=redirect.code, why=why, redirect_to=redirect.target)
         if target := self._redirect(story.location, story.host):
             return self._redirected(story, target)
         return self._act(story, story.location, path)
@@ -198,6 +206,7 @@ class _Request:
         wildcard = wildcard_server(self.configuration, host)
         if location is server.fallback and wildcard is not None and wildcard is not server:
             notes.append(f"{wildcard.host} is not asked: a host with rules of its own does not fall back to a wildcard")
+        notes += notes_of_features((*server.features, *(location.policy.features if location else ())))
         return notes
 
 

@@ -24,16 +24,27 @@ def server_of(configuration: Configuration, host: str) -> tuple[Server, str]:
     servers = configuration.servers
     if host in servers and not host.startswith("*.") and host != CATCH_ALL:
         return servers[host], "exact name"
+    named = alias_server(configuration, host)
+    if named is not None:
+        return named, f"alias of {named.host}"
     wildcard = wildcard_server(configuration, host)
     if wildcard is not None:
         return wildcard, "wildcard, one label"
     return servers[CATCH_ALL], "catch-all: no server has this name" + _near_wildcard(configuration, host)
 
 
+def alias_server(configuration: Configuration, host: str) -> Server | None:
+    """The server that has this exact name as an alias (`server-alias`)."""
+    servers = configuration.servers.values()
+    return next((server for server in servers if any(alias.name == host for alias in server.aliases)), None)
+
+
 def wildcard_server(configuration: Configuration, host: str) -> Server | None:
     """The wildcard server that covers this host, whether or not there is one with the exact name."""
     label, _, parent = host.partition(".")
-    return configuration.servers.get(f"*.{parent}") if parent and _LABEL.fullmatch(label) else None
+    if not parent or not _LABEL.fullmatch(label):
+        return None
+    return configuration.servers.get(f"*.{parent}") or alias_server(configuration, f"*.{parent}")
 
 
 def certificate_of(configuration: Configuration, name: str | None) -> CertificateChoice:
@@ -43,6 +54,11 @@ def certificate_of(configuration: Configuration, name: str | None) -> Certificat
     own = configuration.servers.get(name) if not name.startswith("*.") else None
     if own is not None and own.certificate is not None:
         return _of(configuration, own.certificate, f"{name} has it", name)
+    named = alias_server(configuration, name)
+    if named is not None:
+        alias = next(alias for alias in named.aliases if alias.name == name)
+        if alias.certificate is not None:
+            return _of(configuration, alias.certificate, f"{name} is an alias of {named.host}", name)
     parent = configuration.servers.get(f"*.{name.partition('.')[2]}")
     if parent is not None and parent.certificate is not None:
         return _of(configuration, parent.certificate, f"{parent.host} has it, and {name} has none of its own", name)
