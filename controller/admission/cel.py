@@ -61,7 +61,7 @@ def _re2(pattern: re.Pattern[str]) -> str:
     """
     source = pattern.pattern
     if pattern.flags != re.compile("").flags or re.search(
-        r"\\[bBdDsSWZ1-9]|\(\?[^:]", re.sub(r"\\\\|\\\(", "", source)
+        r"\\[bBdDsSWZ1-9]|\(\?(?!i?:)", re.sub(r"\\\\|\\\(", "", source)
     ):
         raise ValueError(f"not in the syntax that Python and RE2 share: {source!r}")
     return source.replace(r"\w", r"\p{L}\p{N}_")

@@ -11,6 +11,7 @@ from controller.model.options import Options
 from controller.model.refs import Kind
 from controller.state.events import Applied
 from controller.state.store import Store
+from controller.translate.annotations.registry import TOLD, Verdict
 from controller.translate.translator import translate
 
 REFUSING = frozenset(
@@ -45,7 +46,9 @@ def notes(ingress: Mapping[str, Any]) -> list[Diagnostic]:
 
 
 def beyond_cel(found: Diagnostic) -> bool:
-    """What only a PCRE engine or a decoder can tell, and the policy therefore cannot."""
+    """What only a PCRE engine, a decoder or another object can tell, and the policy therefore cannot."""
+    if found.code == "annotation-closes-route":
+        return " is not valid: " not in found.message and TOLD[Verdict.CLOSES] not in found.message
     return "it is not a regular expression" in found.message or "the regular expression is too large" in found.message
 
 
