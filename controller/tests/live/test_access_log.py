@@ -140,6 +140,7 @@ def test_odd_text_stays_within_its_field(usual: Logged) -> None:
     assert found["user_agent"].startswith(r"caf\xC3\xA9 \x22quoted\x22 \x5Cback")
 
 
+@pytest.mark.shows("enable-access-log")
 def test_what_is_not_logged(usual: Logged) -> None:
     for url in (
         "http://silent.test/never-1",
@@ -229,3 +230,18 @@ def test_no_access_log_at_all(start: Start) -> None:
     assert logged.headrace.get("http://app.test/").status == 200
     time.sleep(0.3)
     assert not logged.file.exists() or logged.file.read_text() == ""
+
+
+@pytest.mark.shows("enable-rewrite-log")
+def test_rewrites_are_told_where_that_is_asked_for(run: Run, backends: Backends) -> None:
+    regex = "ImplementationSpecific"
+    headrace = run(
+        ingress("told", ("told.test", "/a/(.*)", regex, "one"),
+                annotations={"rewrite-target": "/$1", "enable-rewrite-log": "true"}),
+        ingress("silent", ("silent.test", "/b/(.*)", regex, "one"), annotations={"rewrite-target": "/$1"}),
+        *app("one", backends.start("rewritten")),
+    )  # fmt: skip
+    assert headrace.get("http://told.test/a/first").json["target"] == "/first"
+    assert headrace.get("http://silent.test/b/second").json["target"] == "/second"
+    headrace.until(lambda: 'rewritten data: "/first"' in headrace.log.read_text(), message="no rewrite log")
+    assert 'rewritten data: "/second"' not in headrace.log.read_text()

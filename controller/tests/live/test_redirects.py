@@ -112,6 +112,7 @@ def headrace(run: Run, backends: Backends) -> Iterator[Headrace]:
     yield run(*objects(), *app("one", backends.start("one")))
 
 
+@pytest.mark.shows("ssl-redirect", "force-ssl-redirect", "preserve-trailing-slash")
 @pytest.mark.parametrize("ask", TABLE, ids=str)
 def test_where_a_plain_request_is_sent(headrace: Headrace, ask: Ask) -> None:
     check(headrace, ask)

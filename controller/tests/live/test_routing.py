@@ -177,6 +177,7 @@ def headrace(run: Run, backends: Backends) -> Iterator[Headrace]:
     yield run(*objects(), *apps, flags=("--default-backend-service", "default/global"))
 
 
+@pytest.mark.shows("rewrite-target", "use-regex")
 @pytest.mark.parametrize("ask", TABLE, ids=str)
 def test_the_right_backend_answers(headrace: Headrace, ask: Ask) -> None:
     answer = headrace.get(ask.url, host=ask.host)
