@@ -40,6 +40,7 @@ e2e: $(DEV) ## real Kubernetes: control plane, node, image and chart (root, Debi
 	@command -v ip >/dev/null || { apt-get update -qq && apt-get install -y -qq iproute2; }
 	$(BIN)/python -m e2e.cluster.local prepare
 	$(BIN)/pytest -q -s e2e/image
+	$(BIN)/pytest -q -s e2e/page
 	$(BIN)/pytest -q -s e2e/apiserver e2e/chart e2e/policy e2e/load
 	$(BIN)/pytest -q -s e2e/cluster
 

@@ -1,7 +1,8 @@
 """The cluster as the world outside: objects come from the API server; status, Events and a Lease go back to it.
 
 The only place that knows both `sources/` and `status/`. Guarantees: nothing that fails in writing ends the process or
-touches traffic, and a connection that cannot be set up at all is a `UsageError` before anything has started.
+touches traffic, and a connection that cannot be set up at all is a `UsageError` before anything has started. With
+`--shadow` none of the writers is made, so nothing can be written.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class ClusterOutside:
 
     def tasks(self, store: Store, metrics: Metrics) -> Mapping[str, Coroutine[Any, Any, Any]]:
         settings, self._store = self._settings, store
+        if settings.shadow:
+            logger.info("shadow: nothing is written to the cluster")
+            metrics.record_leader(leader=False)
+            return {}
         self._events = EventSender(
             self._api, store, self._leading, instance=self._pod, sync_events=settings.sync_events
         )

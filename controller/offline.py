@@ -13,8 +13,9 @@ from pathlib import Path
 from controller.endpoints.table import addresses_of
 from controller.model.configuration import Translation, Upstream
 from controller.model.options import Options
+from controller.model.refs import ObjectKey
 from controller.sources.manifests import load
-from controller.state.events import Event
+from controller.state.events import Applied, Event
 from controller.state.store import Store
 from controller.translate.translator import translate
 
@@ -43,10 +44,16 @@ def look_at_manifests(directory: Path, options: Options) -> Look:
 
 
 def look_at_cluster(kubeconfig: str, options: Options) -> Look:
-    """Lists everything once. Raises `ApiUnavailable` and `ApiForbidden`."""
+    """Lists everything once, then reads what annotations name. Raises `ApiUnavailable` and `ApiForbidden`."""
     from controller.sources.cluster import read_all
 
-    return _look(asyncio.run(read_all(kubeconfig, options)), options, manifests=False)
+    def named(events: list[Event]) -> frozenset[ObjectKey]:
+        references = _look(events, options, manifests=False).translation.references
+        known = {event.key for event in events if isinstance(event, Applied)}
+        return (references.secrets | references.configmaps) - known
+
+    events = asyncio.run(read_all(kubeconfig, options, further=named))
+    return _look(events, options, manifests=False)
 
 
 def _look(events: list[Event], options: Options, *, manifests: bool) -> Look:

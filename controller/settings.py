@@ -55,6 +55,8 @@ class Settings:
     sync_events: bool = True
     pod_name: str = ""
     pod_namespace: str = ""
+    shadow: bool = False
+    """Read and serve, and write nothing to the cluster: no status, no Events, no Lease."""
 
 
 def default_state_dir(environ: Mapping[str, str] = os.environ) -> Path:

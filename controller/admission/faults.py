@@ -160,6 +160,7 @@ def _path_reason() -> str:
         (f"{size} > {paths.MAX_PATH_BYTES}", _because(paths.TOO_LONG)),
         (f"t.size() > {_SURELY_SHORT} && {quoted} > {paths.MAX_QUOTED_BYTES}", _because(paths.TOO_LONG_QUOTED)),
         (f"{_EXPRESSION} && {_breaks(paths.REGEX)}", _because(paths.REGEX.reason, "path-regex-invalid")),
+        (f"{_SPECIFIC} && {_breaks(paths.EXPRESSION)}", _because(paths.EXPRESSION.reason)),
         (_SPECIFIC, "''"),
         (f"variables.strictPaths && {_breaks(paths.STRICT)}", _because(paths.STRICT.reason)),
         *((_breaks(rule), _because(rule.reason, found=cel.first_of("t", rule.pattern))) for rule in rules),

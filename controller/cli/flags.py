@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from controller.model.errors import UsageError
-from controller.model.options import Options
+from controller.model.options import HostOwnership, Options
 from controller.model.refs import Kind
 from controller.settings import Settings, default_state_dir, object_key, pod_identity
 from controller.translate.annotations import values
@@ -63,6 +64,19 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
     add("--default-backend-service", default="", metavar="NS/NAME", help="Service for requests that nothing matches")
     add("--default-ssl-certificate", default="", metavar="NS/NAME", help="TLS Secret where no host has its own")
     add("--health-check-path", default="/healthz", metavar="PATH", help="path that unknown hosts answer 200 on")
+    add(
+        "--host-ownership",
+        default=HostOwnership.OFF,
+        choices=[str(each) for each in HostOwnership],
+        help="who may use a host: every namespace (off), the one of its oldest Ingress (first-come), or those whose "
+        "Namespace object declares it (annotation headrace.dev/hosts)",
+    )
+    add(
+        "--allowed-secret-namespaces",
+        default="",
+        metavar="NS[,NS]",
+        help="namespaces whose Secrets and ConfigMaps annotations of every namespace may name",
+    )
     _add_switch(group, "--disable-catch-all", "ignore Ingresses with spec.defaultBackend")
     _add_switch(group, "--disable-svc-external-name", "answer 503 for Services of type ExternalName")
 
@@ -90,6 +104,9 @@ def options_of(args: argparse.Namespace, *, manifests: bool) -> Options:
         default_backend_service=object_key(Kind.SERVICE, "--default-backend-service", args.default_backend_service),
         default_ssl_certificate=object_key(Kind.SECRET, "--default-ssl-certificate", args.default_ssl_certificate),
         health_check_path=args.health_check_path,
+        allowed_secret_namespaces=_namespaces(args.allowed_secret_namespaces),
+        host_ownership=HostOwnership(args.host_ownership),
+        allow_local_external_names=getattr(args, "allow_local_external_names", False),
     )
 
 
@@ -134,6 +151,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         sync_events=not args.disable_sync_events,
         pod_name=pod_name,
         pod_namespace=pod_namespace,
+        shadow=args.shadow,
     )
 
 
@@ -141,6 +159,14 @@ def ignored_flags(args: argparse.Namespace) -> tuple[str, ...]:
     """Flags that were given and have no effect."""
     given = (name for name, value in vars(args).items() if name.startswith("ignored:") and value is not None)
     return tuple(f"--{name.removeprefix('ignored:')}" for name in given)
+
+
+def flag_names() -> tuple[frozenset[str], frozenset[str]]:
+    """Flags of `run` that do something, and those that are accepted without effect; without dashes."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_run_flags(parser)
+    listed = {option.lstrip("-") for action in parser._actions for option in action.option_strings}
+    return frozenset(listed - set(WITHOUT_EFFECT)), frozenset(WITHOUT_EFFECT)
 
 
 def _add_data_plane_flags(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +205,7 @@ def _add_status_flags(parser: argparse.ArgumentParser) -> None:
     add("--election-ttl", type=_time, default=30.0, metavar="SEC", help="how long a Lease lasts (default: 30)")
     _add_switch(group, "--disable-leader-election", "every replica writes the status")
     _add_switch(group, "--disable-sync-events", "no Sync events on Ingresses")
+    _add_switch(group, "--shadow", "beside another controller: read and serve, write no status, no Events, no Lease")
 
 
 def _add_observation_flags(parser: argparse.ArgumentParser) -> None:
@@ -209,6 +236,14 @@ def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
 _boolean = _checked(values.boolean)
 _port = _checked(values.integer(0, 65_535))
 _time = _checked(lambda text: float(values.seconds(text)))
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    """Raises `UsageError` for what is no name of a namespace."""
+    found = tuple(item.strip() for item in text.split(",") if item.strip())
+    if any(not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) for name in found):
+        raise UsageError("--allowed-secret-namespaces takes names of namespaces with commas between")
+    return found
 
 
 def _addresses(text: str) -> tuple[str, ...]:

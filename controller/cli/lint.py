@@ -11,6 +11,7 @@ from rich.text import Text
 
 from controller.cli.flags import options_of
 from controller.cli.main import FINE, PROBLEMS
+from controller.migrate.hints import with_hints
 from controller.model.diagnostics import EFFECT_TEXT, Diagnostic, Report, Severity
 from controller.observe.findings import report_json
 from controller.offline import Look, look_at_cluster, look_at_manifests
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
             if args.directory is not None
             else look_at_cluster(args.kubeconfig, options)
         )
-    report = look.translation.report
+    report = with_hints(look.translation.report, look.store.snapshot(), options.annotations_prefix)
     if args.output == "json":
         summary = {"ingresses": len(look.translation.ingresses), "hosts": _hosts(look)}
         console.print(json.dumps({**summary, **report_json(report)}, indent=2), markup=False)

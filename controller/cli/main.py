@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 from controller.cli.flags import add_run_flags, add_selection_flags
+from controller.cli.migrate_flags import add_migrate
 from controller.model.errors import HeadraceError, UsageError
 from controller.version import __version__
 
@@ -27,6 +28,7 @@ and sends traffic straight to pods.
   headrace run --kubeconfig ~/.kube/config --http-port 8080 --https-port 8443
   headrace lint manifests/            what is wrong, and what traffic does
   headrace explain http://shop.example.com/cart --manifests manifests/
+  headrace migrate report --kubeconfig ~/.kube/config                     coming from ingress-nginx
 """
 
 
@@ -64,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_render(commands)
     _add_lint(commands)
     _add_explain(commands)
+    add_migrate(commands)
     return parser
 
 

@@ -11,13 +11,14 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from controller.endpoints.table import Address, dns_port, routable
 from controller.k8s.core import Service
+from controller.model.configuration import Upstream
 from controller.model.refs import Kind, ObjectKey
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,16 @@ def target_of(service: Service, ports: Iterable[str]) -> ExternalTarget:
     key = ObjectKey(Kind.SERVICE, service.metadata.namespace, service.metadata.name)
     valid = tuple((label, number) for label, number in sorted(numbers.items()) if 0 < number < 65_536)
     return ExternalTarget(key, service.spec.external_name.rstrip("."), valid)
+
+
+def targets_of_urls(upstreams: Iterable[Upstream]) -> Iterator[ExternalTarget]:
+    """What to resolve for those upstreams that are the host of a URL."""
+    ports: dict[tuple[ObjectKey, str], set[int]] = {}
+    for upstream in upstreams:
+        if upstream.host:
+            ports.setdefault((upstream.service, upstream.host), set()).add(int(upstream.dns_port))
+    for (key, host), numbers in ports.items():
+        yield ExternalTarget(key, host, tuple((str(number), number) for number in sorted(numbers)))
 
 
 def allowed(ips: Iterable[str], *, refused_too: bool = False) -> tuple[str, ...]:

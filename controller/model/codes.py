@@ -38,6 +38,18 @@ _ALL = (
         "Correct the field that the message names; `kubectl apply --dry-run=server` shows the API server's view.",
     ),
     CodeDoc(
+        "ingress-forbidden-text",
+        "A host, a path or a TLS section holds text that looks like an attempt to reach files of the controller.",
+        "Nothing of the Ingress is used.",
+        "Remove the text. Paths such as /etc/nginx are refused, too.",
+    ),
+    CodeDoc(
+        "ingress-too-large",
+        "The Ingress has more hosts and paths than one object may have.",
+        "Nothing of the Ingress is used.",
+        "Spread them over several Ingresses.",
+    ),
+    CodeDoc(
         "api-version-legacy",
         "The object has an API version that Kubernetes no longer serves, such as extensions/v1beta1.",
         "It is read as its networking.k8s.io/v1 form and served.",
@@ -56,6 +68,19 @@ _ALL = (
         "Remove spec.defaultBackend or ask the operator of the controller.",
     ),
     CodeDoc(
+        "host-owned",
+        "The host belongs to another namespace, or was not declared for this one (--host-ownership).",
+        "The rules of that host in this Ingress are not used; the owner is served as if they were not there.",
+        "Use a host of your own, or ask the operator: the annotation headrace.dev/hosts of the Namespace decides.",
+    ),
+    CodeDoc(
+        "host-settings-foreign",
+        "A setting of the whole host (such as aliases, app-root or client certificates) stands in an Ingress of another "
+        "namespace than that of the host's oldest Ingress.",
+        "The setting has no effect on the host. Where it asks for certificates of clients, its own paths answer 403.",
+        "Write it into an Ingress of the namespace that owns the host.",
+    ),
+    CodeDoc(
         "host-invalid",
         "A host is not a DNS name, or a wildcard is not of the form *.example.com.",
         "The rules of that host in this Ingress are not used; the rest is served.",
@@ -72,6 +97,12 @@ _ALL = (
         "A path is used as a regular expression and does not compile, or names its groups.",
         "That path is not created; the rest of the Ingress is served.",
         "Correct the expression (PCRE, groups by number), or remove use-regex and rewrite-target from this host.",
+    ),
+    CodeDoc(
+        "path-regex-unsafe",
+        "A regular expression could keep a worker of nginx busy for a very long time on some requests.",
+        "That path is not created; the rest of the Ingress is served.",
+        "Write it so that a text fits in one way only: (/[^/]+)* instead of (/.*)*, no (a+)+, no back reference.",
     ),
     CodeDoc(
         "path-taken",
@@ -116,6 +147,12 @@ _ALL = (
         "Use a public DNS name; loopback, link-local and cloud metadata addresses are refused.",
     ),
     CodeDoc(
+        "error-backend-missing",
+        "custom-http-errors asks for error pages, and there is no Service that could give them.",
+        "Answers stay as the pods and nginx give them.",
+        "Name a Service with the annotation default-backend, or start the controller with --default-backend-service.",
+    ),
+    CodeDoc(
         "default-backend-not-found",
         "The Service of --default-backend-service does not exist or has no port.",
         "Requests that nothing matches get the built-in 404 page.",
@@ -126,6 +163,12 @@ _ALL = (
         "The TLS Secret that an Ingress names does not exist in its namespace, or may not be read.",
         "The host is served with the default certificate.",
         "Create the Secret (type kubernetes.io/tls) or correct secretName.",
+    ),
+    CodeDoc(
+        "tls-invalid",
+        "A TLS section names a host that is no DNS name, or a Secret by what is no name of an object.",
+        "What is invalid is left out; the rest of the Ingress is served.",
+        "Correct the name.",
     ),
     CodeDoc(
         "certificate-unreadable",
@@ -168,6 +211,18 @@ _ALL = (
         "An annotation's value is not in its grammar.",
         "The default is used instead; an invalid security setting closes the paths of the Ingress (503).",
         "Correct the value; the message says what is accepted.",
+    ),
+    CodeDoc(
+        "annotation-too-risky",
+        "An annotation has a higher risk than annotations-risk-level of the ConfigMap allows.",
+        "The paths of the Ingress answer 503: without them a wider path of another Ingress could serve unprotected.",
+        "Remove the annotation, or ask the operator of the controller to raise the level.",
+    ),
+    CodeDoc(
+        "annotation-word-blocked",
+        "The value of an annotation holds a word of annotation-value-word-blocklist of the ConfigMap.",
+        "The paths of the Ingress answer 503: without them a wider path of another Ingress could serve unprotected.",
+        "Write the value without that word.",
     ),
     CodeDoc(
         "annotation-unknown",

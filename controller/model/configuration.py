@@ -215,6 +215,7 @@ class MainSettings:
     block_cidrs: tuple[str, ...] = ()
     limit_req_status_code: int = 503
     limit_conn_status_code: int = 503
+    limit_divide_by_replicas: bool = False
     limit_conn_zone_variable: str = "$binary_remote_addr"
     limit_rate: int = 0
     limit_rate_after: int = 0
@@ -268,6 +269,10 @@ class MainSettings:
     # strictness and hold
     strict_validate_path_type: bool = False
     allow_missing_waf: bool = False
+    # what annotations may do
+    allow_cross_namespace_resources: bool = False
+    annotations_risk_level: str = "High"
+    annotation_value_word_blocklist: tuple[str, ...] = ()
     hold: bool = True
     hold_deadline: float = 3.0
 

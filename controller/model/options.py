@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from controller.model.refs import ObjectKey
+
+
+class HostOwnership(StrEnum):
+    """Who may use a host: everyone; the namespace that had it first; those whose Namespace object declares it."""
+
+    OFF = "off"
+    FIRST_COME = "first-come"
+    DECLARED = "declared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +38,6 @@ class Options:
     """Whether names that users choose may lead to loopback and link-local addresses."""
     allowed_secret_namespaces: tuple[str, ...] = ()
     """Namespaces whose Secrets and ConfigMaps annotations of every namespace may name."""
+    host_ownership: HostOwnership = HostOwnership.OFF
     replicas: int = 1
     """Ready controllers behind the Service of --publish-service, as far as they are known; 1 or more."""

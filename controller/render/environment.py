@@ -22,7 +22,11 @@ def build_environment() -> Environment:
         autoescape=False,  # noqa: S701 - not HTML; `finalize` is the guard
     )
     environment.filters.update(
-        word=quoting.word, quoted=quoting.quoted, literal=quoting.literal, template=quoting.template
+        word=quoting.word,
+        quoted=quoting.quoted,
+        key=quoting.key,
+        literal=quoting.literal,
+        template=quoting.template,
     )
     return environment
 

@@ -33,7 +33,7 @@ from controller.render.hidden_headers import base_hidden
 from controller.render.listen import listens_of, server_names
 from controller.render.locations import LocationStyle, redirect_target, written
 from controller.render.protocols import base_lists
-from controller.render.quoting import NginxText, file_name, hostname_regex, literal, quoted, template, word
+from controller.render.quoting import NginxText, file_name, hostname_regex, key, literal, quoted, template, word
 from controller.render.request_headers import base_headers, header_variable
 
 POD_CONNECT_TIMEOUT = "500ms"
@@ -152,6 +152,7 @@ class Renderer:
             locations=host.locations,
             holds=host.holds,
             agains=host.agains,
+            faileds=host.faileds,
             log_upstream_name="proxy_upstream_name" in _log_text(main),
             log_location_path="location_path" in _log_text(main),
             patient_connect_timeout=_connect_timeout(main, PATIENT_CONNECT_TIMEOUT),
@@ -186,7 +187,7 @@ class Renderer:
             clear_server_header=not main.server_tokens and layout.nginx.has("headers-more"),
             large_buffers=template_words(main.large_client_header_buffers),
             ssl_protocols=template_words(" ".join(main.ssl_protocols)),
-            ssl_session_cache=word(f"shared:HR:{main.ssl_session_cache_size}")
+            ssl_session_cache=word(f"shared:HR{_guards(configuration)}:{main.ssl_session_cache_size}")
             if main.ssl_session_cache
             else word("off"),
             certificate_cache=max(1000, 2 * len(configuration.certificates)),
@@ -279,6 +280,21 @@ def _guarded(server: Server) -> bool:
     return any(isinstance(feature, ClientCertificates) and feature.guards for feature in server.features)
 
 
+def _guards(configuration: Configuration) -> str:
+    """A digest of who may get in, empty where that is everyone.
+
+    A session that is taken up again is not verified anew. So sessions are kept where only those of the present
+    authorities and revocation lists are.
+    """
+    found = [
+        (server.host, feature)
+        for server in configuration.servers.values()
+        for feature in server.features
+        if isinstance(feature, ClientCertificates) and feature.guards
+    ]
+    return f"_{digest_of(repr(found))}" if found else ""
+
+
 def _guarded_names(servers: Mapping[str, Server]) -> list[tuple[NginxText, int]]:
     """Names of handshakes and whether certificates are asked for; none where no host asks."""
     asks = {server.host: _guarded(server) for server in servers.values()}
@@ -295,7 +311,7 @@ def _guarded_names(servers: Mapping[str, Server]) -> list[tuple[NginxText, int]]
 
 
 def _sni_key(name: str) -> NginxText:
-    return NginxText(hostname_regex(name).replace('"~', '"~*', 1)) if name.startswith("*.") else quoted(name)
+    return NginxText(hostname_regex(name).replace('"~', '"~*', 1)) if name.startswith("*.") else key(name)
 
 
 def _on(flag: bool) -> NginxText:

@@ -45,10 +45,11 @@ _PASSING = passing(Protocol.HTTP, ADDRESS)
 class LocationText:
     """What the template writes for one `location`. Texts that users chose are quoted already, or quoted by it.
 
-    `early` comes before the redirect to HTTPS, `gate` after it. `handover` and `response`: as in `Part`; the headers
-    for the pod are among the former. `hold` and `again`: the places for a held request, where they are not the usual
-    ones. `failed`: what no pod received is answered by `@hr_failed`. `passing`: the directive that hands over, and
-    `passing_again` that which does so at `again`; `module`: the prefix of its companions.
+    `early` comes before the redirect to HTTPS, `gate` after it. `handover` and `response`: as in `Part`; the
+    headers for the pod are among the former. `hold` and `again`: the places for a held request, where they are not
+    the usual ones. `errors`: as in `Part`. `failed`: the place that answers what no pod received, where that is not
+    held and nginx alone would not do. `passing`: the directive that hands over, and `passing_again` that which does so
+    at `again`; `module`: the prefix of its companions.
     """
 
     match: NginxText
@@ -63,10 +64,12 @@ class LocationText:
     patient: bool
     held: bool
     without_hold: bool
-    failed: bool = False
+    failed: NginxText | None = None
     module: NginxText = _PROXY
     passing_again: NginxText = _PASSING
     hold_response: Lines = ()
+    failed_response: Lines = ()
+    errors: Lines = ()
     early: Lines = ()
     gate: Lines = ()
     handover: Lines = ()
@@ -98,6 +101,7 @@ class Written:
     locations: tuple[LocationText, ...]
     holds: tuple[HoldText, ...]
     agains: tuple[AgainText, ...]
+    faileds: tuple[HoldText, ...]
     elsewhere: Part
     one_redirect: bool
 
@@ -107,7 +111,8 @@ def written(server: Server, style: LocationStyle, *, may_redirect_at_once: bool)
     context = Context(style.main, style.layout, server, style.upstreams)
     of_server = render_features(server.features, context)
     common = Part(request_headers=of_server.request_headers)
-    drafts = [(match, location, merged((common, _part_of(location, context)))) for match, location in _expanded(server)]
+    of_location = replace(context, so_far=common)
+    drafts = [(match, location, _part_of(location, of_location, style)) for match, location in _expanded(server)]
     elsewhere = merged((of_server, *(part for _, _, part in drafts)))
     one_redirect = (
         may_redirect_at_once
@@ -117,16 +122,24 @@ def written(server: Server, style: LocationStyle, *, may_redirect_at_once: bool)
     )
     texts = [_text(match, location, part, server, style, one_redirect) for match, location, part in drafts]
     known, holds, agains = with_places_for_held(texts)
-    return Written(known, holds, agains, elsewhere, one_redirect)
+    known, faileds = with_places_for_failed(known)
+    return Written(known, holds, agains, faileds, elsewhere, one_redirect)
 
 
-def _part_of(location: Location, context: Context) -> Part:
-    return render_features(location.policy.features, replace(context, location=location))
+def _part_of(location: Location, context: Context, style: LocationStyle) -> Part:
+    log = _log_of(location, context.server, style)
+    return render_features(location.policy.features, replace(context, location=location, log=log))
+
+
+def _log_of(location: Location, server: Server, style: LocationStyle) -> NginxText | None:
+    built_in = location.origin is None and server.host == CATCH_ALL
+    logged = location.policy.access_log and (style.main.enable_access_log_for_default_backend or not built_in)
+    return None if logged else style.silent_log
 
 
 @dataclass(frozen=True, slots=True)
 class HoldText:
-    """A named location where a request waits for a pod, and whose answer is the final one if none comes."""
+    """A named location whose answer is final: where a request waits for a pod, or where it does not wait."""
 
     name: NginxText
     response: Lines = ()
@@ -142,11 +155,13 @@ class AgainText:
     patient: bool = False
     handover: Lines = ()
     response: Lines = ()
+    errors: Lines = ()
     module: NginxText = _PROXY
     passing: NginxText = _PASSING
 
 
 _HOLD = HoldText(word("@hr_hold"))
+_FAILED = HoldText(word("@hr_failed"))
 _AGAIN = AgainText(word("@hr_again"), _HOLD.name)
 
 
@@ -170,6 +185,7 @@ def with_places_for_held(
             location.patient,
             location.handover,
             location.response,
+            location.errors,
             location.module,
             location.passing_again,
         )
@@ -182,6 +198,22 @@ def with_places_for_held(
             )
         )
     return tuple(known), tuple(holds.values()), tuple(agains.values())
+
+
+def with_places_for_failed(
+    locations: Sequence[LocationText],
+) -> tuple[tuple[LocationText, ...], tuple[HoldText, ...]]:
+    """The locations, each knowing its place for a request that failed for good, and those places."""
+    places: dict[Lines, HoldText] = {}
+    known = []
+    for location in locations:
+        if location.failed:
+            name = word(f"{_FAILED.name}_{len(places)}") if places else _FAILED.name
+            place = places.setdefault(location.failed_response, HoldText(name, location.failed_response))
+            known.append(replace(location, failed=place.name))
+        else:
+            known.append(location)
+    return tuple(known), tuple(places.values())
 
 
 def redirect_target(location: Location, https_port: int) -> NginxText | None:
@@ -225,8 +257,6 @@ def _text(
     match: NginxText, location: Location, part: Part, server: Server, style: LocationStyle, one_redirect: bool
 ) -> LocationText:
     action, policy = location.action, location.policy
-    built_in = location.origin is None and server.host == CATCH_ALL
-    logged = policy.access_log and (style.main.enable_access_log_for_default_backend or not built_in)
     proxied = action if isinstance(action, ProxyPass) else None
     rewrite = policy.rewrite if proxied else None
     route = _route(location, style.upstreams)
@@ -239,17 +269,19 @@ def _text(
         upstream_name=_upstream_name(location, route),
         path=location.match.path,
         redirect=None if one_redirect else redirect_target(location, style.layout.public_https_port),
-        log=None if logged else style.silent_log,
+        log=_log_of(location, server, style),
         return_code=_return_code(action, style.main),
         return_target=_other_host(action.host) if isinstance(action, RedirectHost) else None,
         passing=passing(protocol, proxied.upstream) if proxied else None,
         patient=_is_patient(location) and not any("_connect_timeout " in line for line in handover),
         held=held,
         without_hold=style.hold and not held,
-        failed=not held and protocol in DEAF_TO_THE_SENTINEL,
+        failed=_FAILED.name if _needs_place(location, held, part) else None,
         module=module_of(protocol),
         passing_again=passing(protocol, ADDRESS),
-        hold_response=part.response,
+        hold_response=(*part.held_errors, *part.response),
+        failed_response=tuple(line for line in part.response if not line.startswith("error_page ")),
+        errors=spoken(part.errors, protocol),
         early=part.gate if part.answers_early else (),
         gate=() if part.answers_early else part.gate,
         handover=handover,
@@ -257,6 +289,12 @@ def _text(
         rewrite_pattern=quoted(f"(?i){rewrite.pattern}") if rewrite else None,
         rewrite_target=template(rewrite.target or "/") if rewrite else None,
     )
+
+
+def _needs_place(location: Location, held: bool, part: Part) -> bool:
+    """Whether what no pod received goes to a place of its own, other than to be held."""
+    proxied, deaf = isinstance(location.action, ProxyPass), location.policy.protocol in DEAF_TO_THE_SENTINEL
+    return proxied and not held and (deaf or bool(part.errors))
 
 
 def _headers(location: Location, part: Part, main: MainSettings) -> Lines:

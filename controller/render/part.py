@@ -27,6 +27,9 @@ class Part:
     `gate`: where the request enters: rewrite-phase lines, access rules, limits, authentication.
     `handover`: wherever the request is handed to a pod.
     `response`: wherever an answer for the client is made; `add_header` adds to the headers of all hosts.
+    `errors`: `error_page` and its like, where a pod or nginx may fail the request: the location, and the place where a
+    held request is tried again. They come before the line that sends what no pod has received to be held.
+    `held_errors`: the same for the place where a request is held, whose own errors are final.
     `hidden`: names of headers of pods that no client gets to see.
     `request_headers`: what the pods get, by name; put over the headers that they always get, `""` removes one.
     `http`: blocks before the server, each variable named by a digest of what it depends on.
@@ -38,6 +41,8 @@ class Part:
     gate: Lines = ()
     handover: Lines = ()
     response: Lines = ()
+    errors: Lines = ()
+    held_errors: Lines = ()
     hidden: tuple[str, ...] = ()
     request_headers: Mapping[str, NginxText] = field(default_factory=dict)
     http: Lines = ()
@@ -57,6 +62,8 @@ def merged(parts: Iterable[Part]) -> Part:
         gate=tuple(line for part in every for line in part.gate),
         handover=tuple(line for part in every for line in part.handover),
         response=tuple(line for part in every for line in part.response),
+        errors=tuple(line for part in every for line in part.errors),
+        held_errors=tuple(line for part in every for line in part.held_errors),
         hidden=tuple(dict.fromkeys(name for part in every for name in part.hidden)),
         request_headers={name: value for part in every for name, value in part.request_headers.items()},
         http=unique(line for part in every for line in part.http),
@@ -78,13 +85,19 @@ def digest(*values: object) -> NginxText:
 
 @dataclass(frozen=True)
 class Context:
-    """Where a feature stands. `location` is None for a feature of the whole server."""
+    """Where a feature stands. `location` is None for a feature of the whole server.
+
+    `so_far`: what the features before it have added. `log`: the line about the access log that the location has, if
+    any.
+    """
 
     main: MainSettings
     layout: Layout
     server: Server
     upstreams: Mapping[str, Upstream]
     location: Location | None = None
+    so_far: Part = NOTHING
+    log: NginxText | None = None
 
     @property
     def host(self) -> str:

@@ -17,6 +17,8 @@ MAX_WORD_BYTES = 4_000
 DOLLAR = "${hr_dollar}"
 """A variable whose value is one dollar sign: where variables are expanded, a dollar cannot be escaped."""
 
+_WORDS_OF_MAPS = frozenset({"default", "hostnames", "include", "volatile"})
+
 _WORD = re.compile(r"[A-Za-z0-9_./:@=,~*\[\]-]+")
 
 
@@ -55,6 +57,14 @@ def literal(text: str) -> NginxText:
 def template(text: str) -> NginxText:
     """A quoted word whose variables shall be expanded; the caller has checked each of them."""
     return quoted(text)
+
+
+def key(text: str) -> NginxText:
+    """A quoted key of a `map`. Some words mean something to nginx there even between quotes, unless a backslash leads.
+
+    https://nginx.org/en/docs/http/ngx_http_map_module.html#map
+    """
+    return quoted(f"\\{text}" if text in _WORDS_OF_MAPS else text)
 
 
 def hostname_regex(wildcard: str) -> NginxText:

@@ -16,7 +16,7 @@ def base_headers(main: MainSettings) -> dict[str, NginxText]:
     full = main.use_forwarded_headers and main.compute_full_forwarded_for
     headers = {
         "Host": "$best_http_host",
-        "Upgrade": "$http_upgrade",
+        "Upgrade": "$hr_upgrade",
         "Connection": "$connection_upgrade",
         "X-Request-ID": "$req_id",
         "X-Real-IP": "$the_real_ip",
@@ -31,7 +31,7 @@ def base_headers(main: MainSettings) -> dict[str, NginxText]:
     }
     if main.proxy_add_original_uri_header:
         headers["X-Original-URI"] = "$request_uri"
-    removed = ("Proxy", "ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn", "ssl-client-cert")
+    removed = ("Proxy", "HTTP2-Settings", "ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn", "ssl-client-cert")
     return {name: NginxText(value) for name, value in headers.items()} | dict.fromkeys(removed, _REMOVED)
 
 

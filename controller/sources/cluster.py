@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from controller.k8s.ingress import Ingress
 from controller.model.errors import ApiForbidden, ApiUnavailable, ResourceExpired
-from controller.model.options import Options
+from controller.model.options import HostOwnership, Options
 from controller.model.refs import Kind, ObjectKey
 from controller.sources.base import EVERYTHING, Api, Emit
 from controller.sources.by_name import ByName
@@ -42,7 +42,7 @@ def scopes_of(options: Options, services: Iterable[ObjectKey] = ()) -> tuple[Sco
     ]
     if options.configmap:
         scopes.append(Scope.of_object(options.configmap))
-    if options.watch_namespace_selector:
+    if options.watch_namespace_selector or options.host_ownership is not HostOwnership.OFF:
         scopes.append(Scope(Kind.NAMESPACE))
     backend = options.default_backend_service
     for service in sorted({*services, *([backend] if backend else [])}):
@@ -170,8 +170,14 @@ def _sum_of(kind: Kind, stats: list[WatchStats]) -> WatchStats:
     )
 
 
-async def read_all(kubeconfig: str, options: Options, apiserver_host: str = "") -> list[Event]:
-    """Everything once, for commands that look and leave.
+Further = Callable[[list[Event]], Iterable[ObjectKey]]
+"""What else is to be read, once so much is known: objects that annotations name."""
+
+
+async def read_all(
+    kubeconfig: str, options: Options, apiserver_host: str = "", further: Further | None = None
+) -> list[Event]:
+    """Everything once, for commands that look and leave; then the objects that `further` asks for.
 
     Raises `UsageError`, `ApiUnavailable`, and `ApiForbidden` for a kind that nothing can be said without.
     """
@@ -179,7 +185,9 @@ async def read_all(kubeconfig: str, options: Options, apiserver_host: str = "") 
 
     api = await connect(kubeconfig, apiserver_host)
     try:
-        return await read_scopes(api, options)
+        events = await read_scopes(api, options)
+        named = sorted(further(events)) if further else ()
+        return events + [event for key in named for event in await _read_named(api, key)]
     finally:
         await api.close()
 
@@ -193,8 +201,17 @@ async def read_scopes(api: Api, options: Options) -> list[Event]:
     named = {key for built in applied.values() if isinstance(built, Ingress) for key in secrets_named_by(built)}
     named |= frozenset(filter(None, [options.default_ssl_certificate]))
     for key in sorted(named - applied.keys()):
-        events += [e for e in await _read_once(api, Scope.of_object(key)) if isinstance(e, Applied | Rejected)]
+        events += await _read_named(api, key)
     return events
+
+
+async def _read_named(api: Api, key: ObjectKey) -> list[Event]:
+    """The object, or nothing where it does not exist or may not be read."""
+    try:
+        found = await _read_once(api, Scope.of_object(key))
+    except ApiForbidden:
+        return []
+    return [event for event in found if isinstance(event, Applied | Rejected)]
 
 
 async def _read_once(api: Api, scope: Scope) -> list[Event]:

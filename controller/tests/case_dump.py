@@ -85,7 +85,6 @@ def _policy(policy: LocationPolicy) -> list[str]:
     flags = {
         "redirect": policy.https_redirect is HttpsRedirect.ALWAYS,
         "slash": policy.preserve_trailing_slash,
-        "port": policy.port_in_redirect,
         "unlogged": not policy.access_log,
         "unheld": not policy.hold,
     }

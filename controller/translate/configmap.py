@@ -60,7 +60,7 @@ def _statuses(text: str) -> tuple[int, ...]:
     items = [item.strip() for item in text.split(",") if item.strip()]
     if not all(re.fullmatch("[3-5][0-9]{2}", item) for item in items):
         raise ValueError("expected statuses from 300 to 599 with commas between")
-    return tuple(sorted({int(item) for item in items}))
+    return tuple(sorted({int(item) for item in items} - {499}))  # that one nginx does not let anybody replace
 
 
 def _networks(text: str) -> tuple[str, ...]:
@@ -135,6 +135,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "block-cidrs": _networks,
     "limit-req-status-code": _refusal,
     "limit-conn-status-code": _refusal,
+    "limit-divide-by-replicas": values.boolean,
     "limit-conn-zone-variable": values.one_of(*LIMIT_VARIABLES),
     "limit-rate": values.integer(0, 1_000_000),
     "limit-rate-after": values.integer(0, 1_000_000),
@@ -191,6 +192,9 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "disable-ipv6": values.boolean,
     "strict-validate-path-type": values.boolean,
     "allow-missing-waf": values.boolean,
+    "allow-cross-namespace-resources": values.boolean,
+    "annotations-risk-level": str,
+    "annotation-value-word-blocklist": _paths,
     "global-allowed-response-headers": _header_names,
     "custom-http-errors": _statuses,
     "disable-proxy-intercept-errors": values.boolean,
@@ -216,8 +220,8 @@ FIREWALL = frozenset({"enable-modsecurity", "enable-owasp-modsecurity-crs"})
 
 UNSUPPORTED = frozenset(
     """
-    access-log-params add-headers allow-backend-server-header allow-cross-namespace-resources
-    allow-snippet-annotations annotation-value-word-blocklist annotations-risk-level app-root bind-address
+    access-log-params add-headers allow-backend-server-header 
+    allow-snippet-annotations app-root bind-address
     brotli-level brotli-min-length brotli-types datadog-collector-host debug-connections
     default-type disable-http-access-log disable-ipv6-dns disable-stream-access-log
     enable-aio-write enable-auth-access-log enable-brotli enable-modsecurity enable-ocsp enable-opentelemetry

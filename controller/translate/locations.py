@@ -14,6 +14,7 @@ from controller.model.configuration import Action, Location, MainSettings, Match
 from controller.model.diagnostics import Effect
 from controller.model.policy import HttpsRedirect, LocationPolicy, Rewrite
 from controller.translate.annotations.policies import IngressPolicy
+from controller.translate.backtracking import check_backtracking
 from controller.translate.backends import UNAVAILABLE, Target, Upstreams
 from controller.translate.claims import Claim, HostClaims
 from controller.translate.configmap import GLOBAL_AUTH
@@ -148,6 +149,10 @@ class Locations:
             check_regex(claim.path)
         except ValueError as reason:
             return Fault("path-regex-invalid", str(reason))
+        try:
+            check_backtracking(claim.path)
+        except ValueError as reason:
+            return Fault("path-regex-unsafe", str(reason))
         return None
 
     def _rewrite(self, claim: Claim) -> Rewrite | None:

@@ -26,6 +26,7 @@ from controller.model.refs import FieldPath, RuleRef
 from controller.translate.certificates import Certificates
 from controller.translate.claims import HostClaims, Source
 from controller.translate.findings import Findings
+from controller.translate.ownership import Ownership
 
 F = TypeVar("F")
 _EVERYTHING = PathMatch(MatchKind.PREFIX, "/")
@@ -37,6 +38,7 @@ class OtherNamesOf:
 
     certificates: Certificates
     findings: Findings
+    ownership: Ownership
     _taken: dict[str, str] = field(default_factory=dict)
 
     def give(self, servers: Mapping[str, Server], hosts: Mapping[str, HostClaims]) -> dict[str, Server]:
@@ -68,6 +70,9 @@ class OtherNamesOf:
         return wanted not in server.features
 
     def _take(self, name: str, server: Server, source: Source) -> bool:
+        if not self.ownership.may_use(source.key.namespace, name):
+            self._tell(source, f"{name} is not for the namespace {source.key.namespace!r} (--host-ownership).")
+            return False
         owner = self._taken.setdefault(name, server.host)
         if owner == server.host and name != server.host:
             return True
@@ -84,7 +89,7 @@ class OtherNamesOf:
         if _feature(source, WwwRedirect) is None or host == CATCH_ALL or host.startswith("*."):
             return None
         name = host.removeprefix("www.") if host.startswith("www.") else f"www.{host}"
-        if name in self._taken or "." not in name:
+        if name in self._taken or "." not in name or not self.ownership.may_use(source.key.namespace, name):
             return None
         self._taken[name] = host
         answer = Location(_EVERYTHING, RedirectHost(host), RuleRef(source.key, -1, -1))

@@ -67,6 +67,10 @@ NORMAL = Rule(
 ENCODED = Rule(
     re.compile(f"(?:[^%]|{_UTF8})*"), "its % escapes are not those of printable characters in UTF-8", banned=False
 )
+EXPRESSION = Rule(
+    re.compile(r'"|(?:^|[^\\])\{(?:[^0-9]|$)|(?:^|[^0-9,\\])\}'),
+    "it holds double quotes, or braces that repeat nothing",
+)
 REGEX = Rule(
     re.compile(r"\(\?(?:P?<(?:[^=!]|$)|')"),
     "a named group would set a variable of nginx; groups are named by number",
@@ -105,8 +109,12 @@ def literal_path(path: str, *, strict: bool) -> str:
 
 
 def implementation_path(path: str) -> str:
-    """The text of an ImplementationSpecific path. Raises `ValueError` where it is not legal."""
+    """The text of an ImplementationSpecific path. Raises `ValueError` where it is not legal.
+
+    What holds quotes and braces is no path but an attempt at nginx configuration.
+    """
     _check_common(path)
+    EXPRESSION.check(path)
     return path
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from controller.model.configuration import CATCH_ALL, Location, MatchKind, PathMatch, Return, Server
 from controller.model.diagnostics import Effect
-from controller.model.features import ServerFeature
+from controller.model.features import LocationFeature, ServerFeature
 from controller.model.policy import LocationPolicy, Protocol
 from controller.model.refs import FieldPath, RuleRef
 from controller.translate.annotations.policies import IngressPolicy
@@ -19,6 +19,7 @@ from controller.translate.findings import Findings
 from controller.translate.hosts import wildcard_of
 from controller.translate.locations import Locations
 from controller.translate.names import OtherNamesOf
+from controller.translate.ownership import Ownership
 
 EVERYTHING = PathMatch(MatchKind.PREFIX, "/")
 _ROOTS = (EVERYTHING, PathMatch(MatchKind.REGEX, "/"))
@@ -33,13 +34,16 @@ class Servers:
     upstreams: Upstreams
     certificates: Certificates
     findings: Findings
+    ownership: Ownership
     default_target: Target | None
+    everyones: tuple[LocationFeature, ...] = ()
+    """What the default backend has where no Ingress has a word."""
 
     def build(self, hosts: dict[str, HostClaims], sources: Sequence[Source]) -> dict[str, Server]:
         """Servers by host, in the order of their names; the catch-all is always there."""
         tls = {host: self._tls_of(claims) for host, claims in hosts.items()}
         servers = {host: self._server(hosts[host], tls, sources) for host in sorted(hosts)}
-        named = OtherNamesOf(self.certificates, self.findings).give(servers, hosts)
+        named = OtherNamesOf(self.certificates, self.findings, self.ownership).give(servers, hosts)
         return dict(sorted(named.items()))
 
     def _tls_of(self, claims: HostClaims) -> HostTls:
@@ -111,7 +115,8 @@ class Servers:
                 return self._fallback(source, tls=False), locations
         if self.default_target is None:
             return NOT_FOUND, locations
-        return self._fallback_to(None, None, IngressPolicy(), NOT_FOUND.policy), locations
+        settings = replace(NOT_FOUND.policy, features=self.everyones)
+        return self._fallback_to(None, None, IngressPolicy(), settings), locations
 
     def _ruleless_default(self, sources: Sequence[Source]) -> Location | None:
         found: Location | None = None

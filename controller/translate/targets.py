@@ -84,8 +84,6 @@ def _refusal(name: str, options: Options) -> str:
     except ValueError:
         return "" if not re.fullmatch(r"[0-9.]+|[0-9a-f]*:[0-9a-f:.]*", name) else "its host is not an address"
     plain = getattr(address, "ipv4_mapped", None) or address
-    if (
-        plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain.is_multicast or plain in _METADATA
-    ):
+    if plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain.is_multicast or plain in _METADATA:
         return f"it points to {address}, an address that routes must not reach"
     return ""

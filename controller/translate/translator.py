@@ -13,14 +13,17 @@ from controller.model.diagnostics import Effect, Report
 from controller.model.options import Options
 from controller.model.refs import FieldPath, ObjectKey
 from controller.state.snapshot import Snapshot
+from controller.translate.annotations.families import error_pages
 from controller.translate.annotations.policies import policy_of
 from controller.translate.backends import Target, Upstreams
 from controller.translate.certificates import Certificates
 from controller.translate.claims import Source, claims_by_host, source_key
 from controller.translate.configmap import settings_of
-from controller.translate.dialects import share_backend_tls
+from controller.translate.dialects import settle_backend_tls
 from controller.translate.findings import Findings
+from controller.translate.inspection import is_refused, restrained
 from controller.translate.locations import Locations
+from controller.translate.ownership import Ownership
 from controller.translate.resources import Resources
 from controller.translate.selection import select_ingresses
 from controller.translate.servers import Servers
@@ -43,16 +46,18 @@ def translate(
     sources = _sources(resources, main, findings)
     for decoding in snapshot.findings.values():
         findings.items.extend(decoding)
-    hosts = claims_by_host(sources, findings)
-    if not main.proxy_ssl_location_only:
-        share_backend_tls(hosts)
+    ownership = Ownership(snapshot, options, findings)
+    hosts = ownership.keep(claims_by_host(ownership.of_catch_all(sources), findings))
+    settle_backend_tls(hosts, share=not main.proxy_ssl_location_only)
     certificates = Certificates(snapshot, options, findings, cache or CertificateCache(), kept or {}, now)
     servers = Servers(
         Locations(main, upstreams, findings, closing),
         upstreams,
         certificates,
         findings,
-        _default_target(upstreams, options, findings),
+        ownership,
+        _default_target(upstreams, options, main, findings),
+        error_pages.of_everyone(main, resources),
     ).build(hosts, sources)
     default_certificate = certificates.default()
     configuration = Configuration(
@@ -81,15 +86,27 @@ def _main_settings(snapshot: Snapshot, options: Options, findings: Findings) -> 
 
 def _sources(resources: Resources, main: MainSettings, findings: Findings) -> tuple[Source, ...]:
     ingresses = select_ingresses(resources.snapshot, resources.options, findings)
-    return tuple(
-        Source(source_key(ingress), ingress, policy_of(ingress, source_key(ingress), main, resources, findings), n)
-        for n, ingress in enumerate(ingresses)
-    )
+    found = []
+    for position, ingress in enumerate(ingresses):
+        key = source_key(ingress)
+        if not is_refused(ingress, key, findings):
+            policy = policy_of(ingress, key, main, resources, findings)
+            policy = restrained(policy, ingress, key, main, resources.options, findings)
+            found.append(Source(key, ingress, policy, position))
+    return tuple(found)
 
 
-def _default_target(upstreams: Upstreams, options: Options, findings: Findings) -> Target | None:
+def _default_target(upstreams: Upstreams, options: Options, main: MainSettings, findings: Findings) -> Target | None:
     key: ObjectKey | None = options.default_backend_service
     if key is None:
+        if main.custom_http_errors and options.configmap:
+            findings.warning(
+                "error-backend-missing",
+                options.configmap,
+                FieldPath("data").key("custom-http-errors"),
+                "There is no --default-backend-service, so only Ingresses with default-backend have error pages.",
+                Effect.SETTING_IGNORED,
+            )
         return None
     target = upstreams.first_port(key)
     if target is None:

@@ -45,6 +45,9 @@ public-https-port: {{ $controller.hostPort.ports.https | quote }}
 {{- with include "headrace.publishedService" . }}
 publish-service: {{ . }}
 {{- end }}
+{{- if .Values.shadow }}
+shadow: ""
+{{- end }}
 {{- if $controller.watchIngressWithoutClass }}
 watch-ingress-without-class: ""
 {{- end }}

@@ -20,7 +20,7 @@ class Limits(LocationFeature):
     """Limits for each client, shared by all locations of one Ingress (`owner`: `namespace/name`). 0 is no limit.
 
     Requests a second, requests a minute (each with its `burst`, in requests), connections at a time. Clients of
-    `exempt` are not counted. A limit is that of one replica of the controller.
+    `exempt` are not counted. Each replica of the controller counts for itself and gives a share of 1 / `replicas`.
     """
 
     owner: str
@@ -30,6 +30,7 @@ class Limits(LocationFeature):
     burst_of_second: int = 0
     burst_of_minute: int = 0
     exempt: tuple[str, ...] = ()
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,11 @@ class BackendTls(LocationFeature):
     def has_secret(self) -> bool:
         return bool(self.certificate or self.ca)
 
+    @property
+    def needs_name(self) -> bool:
+        """Whether the name means anything."""
+        return self.verify or self.server_name
+
     def completed_by(self, host: BackendTls) -> BackendTls:
         """These settings without a Secret of their own, over those of their host."""
         named = bool(host.name)

@@ -28,4 +28,4 @@ class Cors(LocationFeature):
     headers: str
     expose: str = ""
     credentials: bool = True
-    max_age: int = 1_728_000
+    max_age: int = 0

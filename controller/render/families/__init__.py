@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from controller.model.features import Feature
@@ -10,6 +11,7 @@ from controller.model.features.access import AccessLists, Bandwidth, Limits
 from controller.model.features.backend_tls import BackendTls, FastCgi
 from controller.model.features.client_certificates import CipherList, CipherPreference, ClientCertificates
 from controller.model.features.cors import Cors
+from controller.model.features.error_pages import ErrorPages
 from controller.model.features.logging import RewriteLog
 from controller.model.features.mirror import Mirror
 from controller.model.features.proxying import ConnectionHeader, ForwardedPrefix, HostHeader, Proxying
@@ -20,6 +22,7 @@ from controller.render.families import (
     backend_tls,
     client_certificates,
     cors,
+    error_pages,
     logging,
     mirror,
     proxying,
@@ -32,6 +35,7 @@ RENDERERS: dict[type[Feature], Callable[[Any, Context], Part]] = {
     ResponseHeaders: response_headers.render,
     Cors: cors.render,
     Mirror: mirror.render,
+    ErrorPages: error_pages.render,
     RewriteLog: logging.rewrite_log,
     Redirect: redirects.redirect,
     OwnRedirects: redirects.own_redirects,
@@ -53,5 +57,11 @@ RENDERERS: dict[type[Feature], Callable[[Any, Context], Part]] = {
 
 
 def render_features(features: Iterable[Feature], context: Context) -> Part:
-    """All features of one location or server as one part. Raises `KeyError` for a type without a renderer: a bug."""
-    return merged(RENDERERS[type(feature)](feature, context) for feature in features)
+    """All features of one location or server as one part, over what the context has so far.
+
+    Raises `KeyError` for a type without a renderer: a bug.
+    """
+    part = context.so_far
+    for feature in features:
+        part = merged((part, RENDERERS[type(feature)](feature, replace(context, so_far=part))))
+    return part

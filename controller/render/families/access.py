@@ -57,20 +57,30 @@ def limits(feature: Limits, context: Context) -> Part:
     key, blocks = _key(feature, context.main)
     owner = digest(feature.owner, key)
     shared, gate = dict(blocks), []
-    for kind, amount, unit, burst in (
-        ("second", feature.per_second, "s", feature.burst_of_second),
-        ("minute", feature.per_minute, "m", feature.burst_of_minute),
+    for kind, each_minute, burst in (
+        ("second", 60 * feature.per_second, feature.burst_of_second),
+        ("minute", feature.per_minute, feature.burst_of_minute),
     ):
-        if amount:
+        if each_minute:
             zone = NginxText(f"hr_{kind}_{owner}")
-            shared[zone] = NginxText(f"limit_req_zone {key} zone={zone}:{ZONE_SIZE} rate={word(amount)}r/{unit};")
-            bursts = f" burst={word(burst)}" if burst else ""
+            shared[zone] = NginxText(f"limit_req_zone {key} zone={zone}:{ZONE_SIZE} rate={_rate(each_minute, feature)};")
+            bursts = f" burst={word(_share(burst, feature))}" if burst else ""
             gate.append(NginxText(f"limit_req zone={zone}{bursts} nodelay;"))
     if feature.connections:
         zone = NginxText(f"hr_connections_{owner}")
         shared[zone] = NginxText(f"limit_conn_zone {key} zone={zone}:{ZONE_SIZE};")
-        gate.append(NginxText(f"limit_conn {zone} {word(feature.connections)};"))
+        gate.append(NginxText(f"limit_conn {zone} {word(_share(feature.connections, feature))};"))
     return Part(gate=tuple(gate), shared=shared)
+
+
+def _share(amount: int, feature: Limits) -> int:
+    """Rounded up: no replica may take everything away."""
+    return -(-amount // feature.replicas)
+
+
+def _rate(each_minute: int, feature: Limits) -> str:
+    share = _share(each_minute, feature)
+    return f"{word(share)}r/m" if share % 60 else f"{word(share // 60)}r/s"
 
 
 def _key(feature: Limits, main: MainSettings) -> tuple[NginxText, dict[str, NginxText]]:

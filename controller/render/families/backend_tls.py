@@ -12,6 +12,9 @@ from controller.render.quoting import NginxText, quoted, template, word
 def render(tls: BackendTls, context: Context) -> Part:
     lines = [f"proxy_ssl_server_name {'on' if tls.server_name else 'off'};"]
     lines.append(f"proxy_ssl_name {quoted(tls.name) if tls.name else _host(context)};")
+    if tls.needs_name and not tls.name:
+        # A session that was begun for one name would be taken up for another.
+        lines.append("proxy_ssl_session_reuse off;")
     if tls.certificate:
         pair = context.file(tls.certificate)
         lines += [f"proxy_ssl_certificate {pair};", f"proxy_ssl_certificate_key {pair};"]

@@ -18,6 +18,7 @@ _HEADERS = {
     "ssl-client-subject-dn": NginxText("$ssl_client_s_dn"),
     "ssl-client-issuer-dn": NginxText("$ssl_client_i_dn"),
 }
+_PLACE = NginxText("@hr_uncertified")
 _CERTIFICATE = {"ssl-client-cert": NginxText("$ssl_client_escaped_cert")}
 
 
@@ -28,6 +29,7 @@ def render(wanted: ClientCertificates, context: Context) -> Part:
     return Part(
         http=subject.http,
         server=(*_handshake(wanted, context), *_right_name(wanted, context), *subject.server),
+        locations=() if wanted.error_page else (_uncertified(context),),
         request_headers=_HEADERS | (_CERTIFICATE if wanted.pass_certificate else {}),
     )
 
@@ -48,11 +50,19 @@ def _handshake(wanted: ClientCertificates, context: Context) -> Lines:
     ]
     if wanted.crl:
         lines.append(f"ssl_crl {context.file(wanted.crl)};")
-    if wanted.error_page:
-        # A level that has an error page of its own inherits none.
-        lines += [f"error_page 495 496 = {quoted(wanted.error_page)};"]
-        lines += ["error_page 502 504 = @hr_hold;"] if context.main.hold else []
+    lines.append(f"error_page 495 496 = {quoted(wanted.error_page) if wanted.error_page else _PLACE};")
+    # A level that has an error page of its own inherits none.
+    lines += ["error_page 502 504 = @hr_hold;"] if context.main.hold else []
     return tuple(NginxText(line) for line in lines)
+
+
+def _uncertified(context: Context) -> NginxText:
+    """Where those go who do not get in: nginx looks at the certificate before it looks at the name."""
+    other_name = "" if context.host == CATCH_ALL else "        if ($hr_other_name) { return 421; }\n"
+    return NginxText(
+        f"    location {_PLACE} {{\n        error_page 497 =400 {_PLACE};\n{other_name}"
+        '        if ($ssl_client_verify ~ "^FAILED") { return 495; }\n        return 496;\n    }'
+    )
 
 
 def _right_name(wanted: ClientCertificates, context: Context) -> Lines:

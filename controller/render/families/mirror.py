@@ -14,13 +14,18 @@ from controller.render.quoting import NginxText, template, word
 _DECODED = re.compile(r"\$(?:document_uri|uri)(?![A-Za-z0-9_])")
 """In the copy these would be the name of the internal location; and decoded they may hold line breaks."""
 
+_VARIABLES = (
+    NginxText('map $request_uri $hr_path { default $request_uri; "~^(?<hr_before_query>[^?]*)" $hr_before_query; }'),
+    # A target without a variable would get the query of the request behind its own.
+    NginxText('map "" $hr_nothing { default ""; }'),
+)
+
 
 def render(feature: Mirror, context: Context) -> Part:
     name = NginxText(f"/_hr_mirror_{digest(feature)}")
     body = "on" if feature.body else "off"
     gate = (NginxText(f"mirror {name};"), NginxText(f"mirror_request_body {body};"))
-    path = NginxText('map $request_uri $hr_path { default $request_uri; "~^(?<hr_before_query>[^?]*)" $hr_before_query; }')
-    return Part(gate=gate, http=(path,), locations=(_place(name, feature, context),))
+    return Part(gate=gate, http=_VARIABLES, locations=(_place(name, feature, context),))
 
 
 def _place(name: NginxText, feature: Mirror, context: Context) -> NginxText:
@@ -40,7 +45,7 @@ def _lines(feature: Mirror, context: Context) -> Lines:
         lines.append(NginxText("proxy_ssl_server_name on;"))
         lines.append(NginxText(f"proxy_ssl_name {word(feature.server_name)};"))
     scheme = "https" if feature.tls else "http"
-    uri = _DECODED.sub("$hr_path", feature.uri)
+    uri = _DECODED.sub("$hr_path", feature.uri) + "$hr_nothing"
     return (
         *lines,
         *context.request_headers(headers),

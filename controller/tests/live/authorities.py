@@ -70,8 +70,10 @@ class Authority:
         return self.pem + self.parent._intermediates() if self.parent else b""
 
 
-def secret(name: str, namespace: str = "default", **data: bytes) -> Object:
-    """Write `ca_crt=...` for the key `ca.crt`."""
+def secret(name: str, pair: Pair | None = None, namespace: str = "default", **data: bytes) -> Object:
+    """Write `ca_crt=...` for the key `ca.crt`; `pair` is for `tls.crt` and `tls.key`."""
+    if pair:
+        data = {"tls_crt": pair[0], "tls_key": pair[1], **data}
     encoded = {key.replace("_", "."): base64.b64encode(value).decode() for key, value in data.items()}
     return {
         "apiVersion": "v1",

@@ -25,6 +25,7 @@ import threading
 import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from typing import cast
 
 _REQUEST = re.compile(rb"(\S+) (\S+) HTTP/1\.[01]")
@@ -187,8 +188,8 @@ def handshake_of(writer: asyncio.StreamWriter) -> dict[str, object]:
     tls: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
     if tls is None:
         return {}
-    subject = (tls.getpeercert() or {}).get("subject", ())
-    client = next((value for ((key, value), *_) in subject if key == "commonName"), None)  # type: ignore[misc]
+    subject: Any = (tls.getpeercert() or {}).get("subject", ())
+    client = next((value for ((key, value), *_) in subject if key == "commonName"), None)
     cipher = tls.cipher()
     return {
         "tls": {

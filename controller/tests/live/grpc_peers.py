@@ -1,8 +1,8 @@
 """A gRPC server and client for tests, on the HTTP/2 of the package h2.
 
 The protocol is https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md; messages are plain text. Methods:
-`/test.Echo/Say` answers what it was told; `/Tell` answers the headers it got; `/Fail` ends with status 5; `/Count` sends
-as many messages as asked for, 50 ms apart; `/Join` answers all messages at the end; `/Chat` answers each at once;
+`/test.Echo/Say` answers what it was told; `/Tell` answers the headers it got; `/Fail` ends with status 5; `/Count`
+sends as many messages as asked for, 50 ms apart; `/Join` answers all messages at the end; `/Chat` answers each at once;
 `/Hang` never answers.
 """
 
@@ -238,12 +238,13 @@ class GrpcCall:
         tls: bool = True,
         headers: Headers | None = None,
         context: ssl.SSLContext | None = None,
+        sni: str = "",
     ) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         if tls:
             context = context or client_context()
             context.set_alpn_protocols(["h2"])
-            self._socket = context.wrap_socket(self._socket, server_hostname=authority)
+            self._socket = context.wrap_socket(self._socket, server_hostname=sni or authority)
         self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self._h2.initiate_connection()
         self.answer = GrpcAnswer()

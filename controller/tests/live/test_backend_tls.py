@@ -49,23 +49,19 @@ def weak_pair() -> Pair:
     )
 
 
-def pair_data(pair: Pair) -> dict[str, bytes]:
-    return {"tls_crt": pair[0], "tls_key": pair[1]}
-
-
 SECRETS = [
-    secret("full", **pair_data(CLIENT), ca_crt=PODS.pem),
+    secret("full", CLIENT, ca_crt=PODS.pem),
     secret("ca", ca_crt=PODS.pem),
     secret("cas", ca_crt=b"some words\n" + OTHERS.pem + b"\n" + PODS.pem + OTHERS.pem),
     secret("wrong-ca", ca_crt=OTHERS.pem),
-    secret("pair", **pair_data(CLIENT)),
+    secret("pair", CLIENT),
     secret("no-key", tls_crt=CLIENT[0], ca_crt=PODS.pem),
     secret("mismatch", tls_crt=CLIENT[0], tls_key=OTHERS.issue()[1]),
-    secret("bad-ca", **pair_data(CLIENT), ca_crt=b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+    secret("bad-ca", CLIENT, ca_crt=b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
     secret("nothing", other=b"x"),
-    secret("weak", **pair_data(weak_pair())),
-    secret("rotated", **pair_data(CLIENTS.issue(common_name="before")), ca_crt=OTHERS.pem),
-    secret("full", namespace="other", **pair_data(CLIENT), ca_crt=PODS.pem),
+    secret("weak", weak_pair()),
+    secret("rotated", CLIENTS.issue(common_name="before"), ca_crt=OTHERS.pem),
+    secret("full", CLIENT, namespace="other", ca_crt=PODS.pem),
 ]
 
 HOSTS = [
@@ -94,6 +90,9 @@ HOSTS = [
     host("sni-vhost", proxy_ssl_server_name="on", upstream_vhost="vhost.test"),
     host("sni-secret", proxy_ssl_secret="default/ca", proxy_ssl_server_name="on"),
     host("sni-odd", proxy_ssl_server_name="yes"),
+    ingress("sni-wild", ("*.wild.test", "/", "Prefix", "pod"),
+            annotations={"backend-protocol": "HTTPS", "proxy-ssl-server-name": "on", "proxy-ssl-secret": "default/ca"}),
+    host("sni-alias", proxy_ssl_server_name="on", server_alias="alias.test"),
     host("name-odd", proxy_ssl_server_name="on", proxy_ssl_name="a;return 418"),
     host("name-odd-verified", proxy_ssl_secret="default/ca", proxy_ssl_verify="on", proxy_ssl_name="a;return 418"),
     host("depth-1", "deep", proxy_ssl_secret="default/ca", proxy_ssl_verify="on", proxy_ssl_name="pod.test"),
@@ -299,6 +298,12 @@ def test_the_name_that_the_pod_hears(headrace: Headrace, name: str, heard: str |
     assert tls_of(headrace, name)["sni"] == heard
 
 
+@pytest.mark.shows("proxy-ssl-server-name", "server-alias")
+def test_each_client_of_a_host_with_several_names_has_its_own(headrace: Headrace) -> None:
+    for name in ("a.wild", "b.wild", "a.wild", "sni-alias", "alias", "sni-alias"):
+        assert tls_of(headrace, name)["sni"] == f"{name}.test"
+
+
 @pytest.mark.shows("proxy-ssl-server-name")
 def test_the_name_has_no_port(headrace: Headrace) -> None:
     assert headrace.get("http://sni.test/", host="sni.test:8080").json["tls"]["sni"] == "sni.test"
@@ -374,7 +379,7 @@ def test_a_secret_that_comes_and_goes(headrace: Headrace) -> None:
 def test_a_secret_that_is_rotated(headrace: Headrace, objects: list[Object]) -> None:
     assert tls_of(headrace, "rotated")["client"] == "before"
     assert headrace.get("http://rotated-ca.test/").status == 502
-    after = secret("rotated", **pair_data(CLIENTS.issue(common_name="after")), ca_crt=PODS.pem)
+    after = secret("rotated", CLIENTS.issue(common_name="after"), ca_crt=PODS.pem)
     kept = [document for document in objects if document["metadata"]["name"] != "rotated"]
     headrace.write("objects.yaml", *HOSTS, *kept, after)
     headrace.until(lambda: tls_of(headrace, "rotated")["client"] == "after")

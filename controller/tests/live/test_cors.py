@@ -26,6 +26,7 @@ LISTED = (
 
 def cors(host: str, service: str = "one", namespace: str = "default", **annotations: str) -> Object:
     written = {"enable-cors": "true"} | {key.replace("_", "-"): value for key, value in annotations.items()}
+    written = {"headrace.dev/hold" if key == "hold" else key: value for key, value in written.items()}
     name = host.replace("*", "any").removesuffix(".test")
     return ingress(name, (host, "/", PREFIX, service), annotations=written, namespace=namespace)
 
@@ -56,6 +57,7 @@ def headrace(run: Run, backends: Backends) -> Iterator[Headrace]:
         cors("missing.test", "nowhere", cors_allow_origin=ALLOWED),
         cors("empty.test", "empty", cors_allow_origin=ALLOWED),
         cors("refusing.test", "refusing", cors_allow_origin=ALLOWED),
+        cors("unheld.test", "refusing", cors_allow_origin=ALLOWED, backend_protocol="HTTPS", hold="false"),
         cors("away.test", permanent_redirect="https://else.example"),
         cors("rewritten.test", cors_allow_origin=ALLOWED, rewrite_target="/new"),
         closed,
@@ -281,6 +283,7 @@ def test_a_route_that_is_closed_answers_no_preflight(headrace: Headrace) -> None
         ("missing.test", "/", 503),
         ("empty.test", "/", 503),
         ("refusing.test", "/", 502),
+        ("unheld.test", "/", 502),
     ],
 )
 def test_errors_carry_the_headers_too(headrace: Headrace, host: str, path: str, status: int) -> None:

@@ -19,10 +19,11 @@ from controller.tests.live.conftest import Run
 from controller.tests.live.fastcgi import FastCgiServer
 from controller.tests.live.grpc_peers import GrpcCall, GrpcServer, call
 from controller.tests.live.headrace import Answer, Headrace, trusting_context
-from controller.tests.live.objects import CONFIGMAP, Object, app, ingress, service, slice_at, slice_of
+from controller.tests.live.objects import Object, ingress, service, slice_at, slice_of
 from controller.tests.ports import free_port
 
 AT_ONCE = 0.6
+EMPTY = ("late-0", "late-1", "late-2", "late-3", "empty")
 
 
 def host(name: str, service: str, path: str = "/", **annotations: str) -> Object:
@@ -124,7 +125,7 @@ def headrace(run: Run, peers: dict[str, Any]) -> Headrace:
     refused = ("127.0.0.1", free_port())
     objects: list[Object] = [
         *(document for name in at for document in (service(name), slice_at(name, at[name]))),
-        *(document for name in ("late-0", "late-1", "late-2", "late-3", "empty") for document in (service(name), slice_of(name))),
+        *(document for name in EMPTY for document in (service(name), slice_of(name))),
         service("half-grpc"),
         slice_at("half-grpc", at["grpc"]),
         slice_at("half-grpc", refused, suffix="2"),
@@ -491,6 +492,14 @@ def test_a_client_of_http_1_reaches_a_grpc_pod(headrace: Headrace) -> None:
     assert answer.status == 200 and b"grpc: hi" in answer.body
 
 
+@pytest.mark.shows("backend-protocol")
+def test_headers_of_the_connection_do_not_reach_a_grpc_pod(headrace: Headrace) -> None:
+    sent = {"Upgrade": "websocket", "Connection": "Upgrade", "Keep-Alive": "5", "TE": "trailers"}
+    answer = headrace.get("http://grpc.test/test.Echo/Tell", method="POST", headers=sent)
+    seen = json.loads(answer.body[5:])
+    assert not {"upgrade", "connection", "keep-alive", "transfer-encoding"} & seen.keys()
+
+
 # -- FastCGI
 
 
@@ -513,8 +522,8 @@ def test_a_request_over_fastcgi(headrace: Headrace, name: str) -> None:
 
 @pytest.mark.shows("backend-protocol")
 def test_forged_headers_do_not_reach_a_fastcgi_application(headrace: Headrace) -> None:
-    forged = {"X-Forwarded-For": "1.2.3.4", "X-Real-IP": "1.2.3.4", "Proxy": "http://evil.test", "X-Forwarded-Port": "1",
-              "ssl-client-verify": "SUCCESS", "ssl-client-subject-dn": "CN=admin"}  # fmt: skip
+    forged = {"X-Forwarded-For": "1.2.3.4", "X-Real-IP": "1.2.3.4", "Proxy": "http://evil.test",
+              "X-Forwarded-Port": "1", "ssl-client-verify": "SUCCESS", "ssl-client-subject-dn": "CN=admin"}  # fmt: skip
     seen = headrace.get("http://fcgi.test/", headers=forged).json["params"]
     assert seen["HTTP_X_FORWARDED_FOR"] == seen["HTTP_X_REAL_IP"] == "127.0.0.1"
     assert seen["HTTP_X_FORWARDED_PORT"] == str(headrace.http)

@@ -8,4 +8,70 @@ here.
 
 from __future__ import annotations
 
-DIFFERENCES: dict[str, str] = {}
+DIFFERENCES: dict[str, str] = {
+    "auth-tls-error-page": (
+        "A host without a scheme is taken for https://, where ingress-nginx sent a relative address; @names are "
+        "refused."
+    ),
+    "auth-tls-match-cn": (
+        "A pattern that cannot be used closes the host (403), where ingress-nginx refused the Ingress. Over plain "
+        "HTTP a host that only redirects to HTTPS redirects, where ingress-nginx answered 403."
+    ),
+    "auth-tls-secret": (
+        "A Secret without ca.crt closes the host (403), where ingress-nginx let everyone in. A request whose Host "
+        "is not the name of its handshake is answered 421 where either host asks for certificates. The headers "
+        "ssl-client-* of clients never reach a pod. A change of the authorities also ends TLS sessions."
+    ),
+    "backend-protocol": (
+        "Lower-case grpc, grpcs and fcgi get all headers and timeouts, which ingress-nginx forgot. FastCGI "
+        "applications get X-Forwarded-* and the rest as HTTP_*; a client's Proxy header never reaches them. Calls "
+        "of gRPC are never held, since nginx keeps none of their messages."
+    ),
+    "cors-allow-origin": (
+        "Vary: Origin is sent wherever an origin is echoed. Origins must match as a whole: ingress-nginx looked at the "
+        "end only, so that null also let in https://x.null. A value that is no list of origins means no CORS headers."
+    ),
+    "custom-headers": (
+        "The ConfigMap must be in the namespace of the Ingress, and may be named without it. Headers that frame a "
+        "message (Content-Length, Connection and the like) close the paths (503). Server and Date are replaced only "
+        "where nginx has the module headers-more; pages of nginx itself keep their Content-Type."
+    ),
+    "custom-http-errors": (
+        "The error backend gets the method and the query, never the body. Without any Service for error pages answers "
+        "stay as they are, where ingress-nginx made all of them a 404. A wrong list is ignored and told; ingress-nginx "
+        "refused the Ingress."
+    ),
+    "configmap:custom-http-errors": (
+        "Without any Service for error pages answers stay as they are, where ingress-nginx made all of them a 404."
+    ),
+    "default-backend": (
+        "Takes over and steps back within a second as pods go and come, without a reload. While the last pods still "
+        "refuse connections requests are held first. Pods of such an Ingress see the header X-Headrace-Default-Backend."
+    ),
+    "enable-cors": (
+        "A preflight has no Content-Length and no Content-Type, as RFC 9110 wants it for 204. What a pod says in "
+        "Access-Control-* is hidden from origins that are not let in too."
+    ),
+    "mirror-target": (
+        "A target that is wrong in any way gets nothing. Loopback, link-local and metadata addresses are refused, also "
+        "after resolution. Without a path the copy asks for $request_uri. $uri is the path as it was sent; variables "
+        "are of a closed list and only in the path. Copies carry X-Forwarded-* like requests to pods."
+    ),
+    "mirror-request-body": "With off the copy has no Content-Length either, so that no mirror waits for a body.",
+    "fastcgi-params-configmap": (
+        "A ConfigMap of another namespace closes the paths (503), where ingress-nginx ignored it. Variables in "
+        "values are of a closed list."
+    ),
+    "proxy-ssl-ciphers": (
+        "Names that OpenSSL does not know are left out and told; honoured without proxy-ssl-secret too."
+    ),
+    "proxy-ssl-name": "Honoured without proxy-ssl-secret too. Without it the Host sent to the pod counts.",
+    "proxy-ssl-protocols": "Honoured without proxy-ssl-secret too, which ingress-nginx ignored.",
+    "proxy-ssl-secret": (
+        "Other Ingresses of the host share the Secret only if they are of the same namespace. It counts for GRPCS "
+        "too, which ingress-nginx forgot. It may hold ca.crt alone, or a certificate alone."
+    ),
+    "proxy-ssl-server-name": "Honoured without proxy-ssl-secret too, which ingress-nginx ignored.",
+    "proxy-ssl-verify": "A verification without ca.crt, or an invalid value, closes the paths (503).",
+    "ssl-ciphers": "Names that OpenSSL does not know are left out and told; ingress-nginx refused them all.",
+}

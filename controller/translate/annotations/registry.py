@@ -25,7 +25,9 @@ from controller.translate.annotations.families import (
     backend_tls,
     client_certificates,
     cors,
+    error_pages,
     logging,
+    mirror,
     protocols,
     proxying,
     redirects,
@@ -59,11 +61,13 @@ FAMILIES: tuple[Family, ...] = (
     Family(redirects.ANNOTATIONS, redirects.read),
     Family(cors.ANNOTATIONS, cors.read),
     Family(access.ANNOTATIONS, access.read),
+    Family(mirror.ANNOTATIONS, mirror.read),
     Family(proxying.ANNOTATIONS, proxying.read),
     Family(protocols.ANNOTATIONS, protocols.read),
     Family(backend_tls.ANNOTATIONS, backend_tls.read),
+    Family(error_pages.ANNOTATIONS, error_pages.read),
 )  # fmt: skip
-"""In the order in which their features stand in a location."""
+"""In the order in which their features stand in a location. Error pages come last: they look at all others."""
 
 REWRITE_TARGET = Annotation("rewrite-target", values.rewrite_target)
 USE_REGEX = Annotation("use-regex", values.boolean)
@@ -117,10 +121,10 @@ _NAMES: dict[Verdict, str] = {
         affinity-canary-behavior session-cookie-name session-cookie-path session-cookie-domain session-cookie-expires
         session-cookie-max-age session-cookie-secure session-cookie-samesite session-cookie-conditional-samesite-none
         session-cookie-change-on-failure
-        custom-http-errors default-backend disable-proxy-intercept-errors
-        mirror-target mirror-host mirror-request-body enable-opentelemetry
+        enable-opentelemetry
         opentelemetry-trust-incoming-span opentelemetry-operation-name modsecurity-transaction-id secure-backends
-        secure-verify-ca-secret grpc-backend add-base-url global-rate-limit global-rate-limit-window global-rate-limit-key
+        secure-verify-ca-secret grpc-backend add-base-url
+        global-rate-limit global-rate-limit-window global-rate-limit-key
         global-rate-limit-ignored-cidrs
     """,
 }

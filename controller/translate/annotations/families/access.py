@@ -82,4 +82,5 @@ def _limits(reader: Reader) -> Iterable[Limits]:
             burst_of_second=second * multiplier,
             burst_of_minute=minute * multiplier,
             exempt=exempt,
+            replicas=reader.options.replicas if reader.main.limit_divide_by_replicas else 1,
         )

@@ -9,6 +9,7 @@ from controller.k8s.core import Secret
 from controller.model.features import Feature
 from controller.model.features.backend_tls import USUAL_PROTOCOLS, BackendTls
 from controller.translate.annotations.annotation import Annotation
+from controller.translate.annotations.families.proxying import on_off
 from controller.translate.annotations.reader import Reader
 from controller.translate.annotations.values import Grammar
 from controller.translate.authorities import authorities_of, file_name, pair_of
@@ -17,7 +18,6 @@ from controller.translate.tls import CertificateFault
 
 _LABEL = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
 secret_reference = Grammar(re.compile(f"{_LABEL}/{_LABEL}"), "namespace/name of a Secret", str)
-on_off = Grammar(re.compile("on|off"), "on or off", "on".__eq__)
 depth = Grammar(re.compile(r"\+?[0-9]{1,2}"), "a whole number from 1 to 99", lambda text: max(1, int(text)))
 """0 counts as 1."""
 
@@ -40,9 +40,7 @@ VERIFY = Annotation("proxy-ssl-verify", on_off)
 DEPTH = Annotation("proxy-ssl-verify-depth", depth)
 NAME = Annotation("proxy-ssl-name", host_name)
 SERVER_NAME = Annotation("proxy-ssl-server-name", on_off)
-CIPHERS = Annotation(
-    "proxy-ssl-ciphers", Grammar(re.compile(r"[A-Za-z0-9+:_!-]{1,1000}"), "an OpenSSL cipher list", str)
-)
+CIPHERS = Annotation("proxy-ssl-ciphers", Grammar(re.compile(r"[A-Za-z0-9+:_!-]+"), "an OpenSSL cipher list", str))
 PROTOCOLS = Annotation("proxy-ssl-protocols", protocols)
 ANNOTATIONS = (SECRET, VERIFY, DEPTH, NAME, SERVER_NAME, CIPHERS, PROTOCOLS)
 _NAMES = frozenset(annotation.name for annotation in ANNOTATIONS)

@@ -28,6 +28,8 @@ def _compiled(text: str) -> str:
     """The expression, where Python and PCRE both take it: neither inline options nor escapes of one of them only."""
     if re.search(r"\(\?(?![:=!])", text) or re.search(r"\\(?![dDwWsSbB]|[^A-Za-z0-9])", text):
         raise ValueError("expected groups as ( or (?: and of escapes \\d \\w \\s \\b and those of signs")
+    if re.search(r"\[\^?\[|\[([:.=]).*\1\]", text):
+        raise ValueError("expected sets without sets or classes in them")
     try:
         re.compile(text)
     except re.error as error:

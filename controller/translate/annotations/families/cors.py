@@ -16,6 +16,7 @@ DEFAULT_METHODS = "GET, PUT, POST, DELETE, PATCH, OPTIONS"
 DEFAULT_HEADERS = (
     "DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization"
 )
+DEFAULT_MAX_AGE = 1_728_000
 _HOST = r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 _ORIGIN = re.compile(rf"(?:([a-z][a-z0-9+.-]{{0,30}})://)?({_HOST})(?::([0-9]{{1,5}}))?")
 _ITEM = rf" *(?:(?:\*|{_ORIGIN.pattern}) *)?"
@@ -65,7 +66,7 @@ def read(reader: Reader) -> Iterable[LocationFeature]:
         headers=reader.value(HEADERS, DEFAULT_HEADERS),
         expose=reader.value(EXPOSE, ""),
         credentials=reader.value(CREDENTIALS, True),
-        max_age=reader.value(MAX_AGE, Cors.__dataclass_fields__["max_age"].default),
+        max_age=reader.value(MAX_AGE, DEFAULT_MAX_AGE),
     )
 
 

@@ -20,7 +20,7 @@ VARIABLES = (
 )  # fmt: skip
 """Those that a URL may hold. None of them can hold a line break as nginx has it, and `uri` is taken as it was sent."""
 
-_NO_NAME = "./:~?&=%+,;@!*()^|-"
+_NO_NAME = "./:~?&=%+,;@!*()-"
 _TEXT = f"[A-Za-z0-9_{re.escape(_NO_NAME)}]"
 _VARIABLE = rf"\$(?:{'|'.join(VARIABLES)})(?:[{re.escape(_NO_NAME)}]{_TEXT}*)?"
 _REST = rf"(?:/{_TEXT}*|\$(?:request_uri|uri|document_uri)(?:[{re.escape(_NO_NAME)}]{_TEXT}*)?)(?:{_VARIABLE})*"
@@ -46,7 +46,7 @@ def _url(text: str) -> MirrorUrl:
     return MirrorUrl(scheme, host, int(port[1:]) if port else _PORTS[scheme], host + port, rest)
 
 
-url = Grammar(
+url: Grammar[MirrorUrl | None] = Grammar(
     re.compile(_URL.pattern),
     "a URL such as https://test.example.com$request_uri; variables can be in the path: $" + ", $".join(VARIABLES),
     _url,

@@ -16,7 +16,7 @@ from controller.translate.resources import split_reference
 BACKEND_PROTOCOL = Annotation(
     "backend-protocol",
     Grammar(
-        re.compile("(?i:HTTPS?|AUTO_HTTP|GRPCS?|FCGI)"),
+        re.compile("|".join("".join(f"[{c}{c.lower()}]" if c.isalpha() else c for c in name) for name in Protocol)),
         f"one of {', '.join(Protocol)}",
         lambda text: Protocol(text.upper()),
     ),

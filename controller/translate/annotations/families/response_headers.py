@@ -25,7 +25,9 @@ _LONGEST = 1_500
 """Characters: nginx reads a line into 4,096 bytes, and some of the characters take several there."""
 
 _FRAMING = frozenset(
-    "connection content-length keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade".split()
+    """
+    connection content-length keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade
+    """.split()
 )
 """Headers that say where a message ends, or are of one connection only (RFC 9110, 7.6.1)."""
 

@@ -15,7 +15,7 @@ from controller.translate.annotations.values import Grammar
 
 CIPHERS = Annotation(
     "ssl-ciphers",
-    Grammar(re.compile(r"(?:[A-Za-z0-9!:+_-]|@STRENGTH|@SECLEVEL=[0-5]){1,1000}"), "an OpenSSL cipher list", str),
+    Grammar(re.compile(r"(?:[A-Za-z0-9!:+_-]|@STRENGTH|@SECLEVEL=[0-5])+"), "an OpenSSL cipher list", str),
 )
 PREFERENCE = Annotation("ssl-prefer-server-ciphers", values.boolean)
 ANNOTATIONS = (CIPHERS, PREFERENCE)
