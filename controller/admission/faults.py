@@ -116,7 +116,8 @@ def without_effect() -> str:
     """Known annotations that this version does not carry out."""
     names = [name for name in _names(Verdict.UNSUPPORTED) if not name.startswith(CANARY.name)]
     told = f"{registry.TOLD[Verdict.UNSUPPORTED]} {CODES['annotation-unsupported'].fix}"
-    groups = [(_keys(names), "")]
+    words = sorted({HARMLESS.get(name, "") for name in names})
+    groups = [(_keys(name for name in names if HARMLESS.get(name, "") == word), word) for word in words]
     groups += [
         (f"(variables.firewallMayBeMissing ? {_keys([name])} : [])", HARMLESS[name]) for name in sorted(FIREWALL)
     ]

@@ -25,6 +25,9 @@ HOLES_CLOSED = {(1, 30): (1, 30, 4), (1, 31): (1, 31, 3)}
 """First version of each branch without CVE-2026-42945, CVE-2026-9256 and CVE-2026-42533
 (https://nginx.org/en/security_advisories.html)."""
 
+LEAST_TIME = (1, 31, 0)
+"""First version with `least_time` in an upstream; built in unless left out."""
+
 REQUIRED = {
     "--with-http_ssl_module": "TLS",
     "--with-http_v2_module": "HTTP/2",
@@ -118,6 +121,8 @@ def read_version(path: str, text: str) -> FoundNginx:
         raise NginxUnusable(f"{path} was built without {', '.join(lacking)}")
     # IPv6 is always built in since nginx 1.11.5; whether the host has it is another question.
     features = {name for name, pattern in _FEATURES.items() if pattern.search(text)} | {"ipv6"}
+    if version >= LEAST_TIME and "--without-http_upstream_least_time_module" not in text:
+        features.add("least-time")
     return FoundNginx(NginxBinary(path, version, frozenset(features)), _warnings(version))
 
 

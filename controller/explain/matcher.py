@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.explain.answers import Rewritten, effective_scheme, redirect_location, redirects_as_one, rewritten
+from controller.explain.client_certificates import refusal_of
 from controller.explain.features import notes as notes_of_features
 from controller.explain.features import redirect_of, root_redirect
 from controller.explain.locations import Loser, location_of
@@ -130,6 +131,11 @@ class _Request:
         return replace(story, certificate=certificate_of(self.configuration, name))
 
     def _in_server(self, story: Explanation, server: Server, path: bytes) -> Explanation:
+        if self.url.scheme == "https":
+            name = server_name_indication(self.url.authority)
+            refusal = refusal_of(self.configuration, server, name, story.host)
+            if refusal is not None:
+                return replace(self._located(story, server, path), status=refusal.status, why=refusal.why)
         root = root_redirect(server, self.headers.get("host", self.url.authority), self.url.scheme, path, self.url.args)
         if root is not None:
             return replace(self._located(story, server, path), status=302, why="app-root", redirect_to=root)
@@ -217,6 +223,8 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 def _why_returned(story: Explanation, code: int) -> str:
     if code == 404 and story.server is not None and story.location is story.server.fallback:
         return "nothing matches, and there is no default backend"
+    if code == 403:
+        return "its settings for client certificates cannot be honoured"
     return "its backend cannot be used" if code == 503 else "so it is configured"
 
 

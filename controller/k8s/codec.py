@@ -47,7 +47,6 @@ _LABELS_ONLY = frozenset({Kind.SERVICE, Kind.NAMESPACE})
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_UID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _TIMES = ("creationTimestamp", "deletionTimestamp")
 
 
@@ -138,8 +137,6 @@ def _checked(kind: Kind, built: Struct) -> Decoded:
         return _rejected(key, "Its name is not a DNS name (RFC 1123) - at `$.metadata.name`", version)
     if kind not in CLUSTER_SCOPED and not _is_name(key.namespace, label=True):
         return _rejected(key, "Its namespace is not a DNS label (RFC 1123) - at `$.metadata.namespace`", version)
-    if kind is Kind.INGRESS and built.metadata.uid and not _UID.fullmatch(built.metadata.uid):
-        return _rejected(key, "Its uid is not a UUID (RFC 9562) - at `$.metadata.uid`", version)
     return Decoded(key, built, None, version)
 
 

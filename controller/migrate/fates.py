@@ -30,10 +30,12 @@ _BY_VERDICT = {
     Verdict.CLOSES: Fate.CARRIED,  # one that closes something brings a finding; without one it asks for nothing
     Verdict.REFUSED: Fate.REFUSED,
     Verdict.UNSUPPORTED: Fate.IGNORED,
+    Verdict.OBSOLETE: Fate.WITHOUT_EFFECT,
     Verdict.SILENT: Fate.WITHOUT_EFFECT,
 }
 _BY_CODE = {
     "annotation-refused": Fate.REFUSED,
+    "annotation-obsolete": Fate.WITHOUT_EFFECT,
     "annotation-unsupported": Fate.IGNORED,
     "annotation-unknown": Fate.UNKNOWN,
     "annotation-invalid": Fate.INVALID,

@@ -26,6 +26,12 @@ _ALL = (
         "Remove the alias, or remove the name from where the message says it is.",
     ),
     CodeDoc(
+        "annotation-obsolete",
+        "An annotation had no effect in the last versions of ingress-nginx either.",
+        "It is served as if the annotation were not there.",
+        "Remove the annotation; the message names what does its work today, where something does.",
+    ),
+    CodeDoc(
         "annotation-ignored",
         "An annotation is well written and has no effect where it stands; the message says why.",
         "It is served as if the annotation were not there.",
@@ -166,8 +172,8 @@ _ALL = (
     ),
     CodeDoc(
         "tls-invalid",
-        "A TLS section names a host that is no DNS name, or a Secret by what is no name of an object.",
-        "What is invalid is left out; the rest of the Ingress is served.",
+        "A TLS section names a host that is no DNS name.",
+        "That host is left out; the rest of the Ingress is served.",
         "Correct the name.",
     ),
     CodeDoc(
@@ -265,6 +271,12 @@ _ALL = (
         "A known key of the controller's ConfigMap that this version does not carry out.",
         "It has no effect.",
         "See the compatibility table.",
+    ),
+    CodeDoc(
+        "log-format-unescaped",
+        "log-format-upstream looks like JSON and is not escaped as JSON, so clients can forge fields of log lines.",
+        "The format is used as written.",
+        "Set log-format-escape-json to true.",
     ),
     CodeDoc(
         "everyone-trusted",

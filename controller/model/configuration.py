@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from controller.model.diagnostics import Report
 from controller.model.features import ServerFeature
+from controller.model.features.balancing import Balancing, Method, Sticks
 from controller.model.policy import LocationPolicy
 from controller.model.refs import ObjectKey, RuleRef
 from controller.model.secretbytes import SecretBytes
+from controller.model.urls import UrlOfService
 
 DEFAULT_CERTIFICATE = "default"
 """Stands for the default certificate, whichever that is: `Configuration.default_certificate` or the self-signed one."""
@@ -102,6 +104,21 @@ class Server:
     features: tuple[ServerFeature, ...] = ()
 
 
+class Idle(NamedTuple):
+    """Idle connections that each worker keeps: how many, for how many requests, for how many seconds."""
+
+    connections: int
+    requests: int
+    seconds: int
+
+
+class ServicePortRef(NamedTuple):
+    """One port of a Service, by the label that our DNS knows it by."""
+
+    service: ObjectKey
+    dns_port: str
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """The pods behind one port of one Service.
@@ -109,7 +126,8 @@ class Upstream:
     `id` is `namespace.service.port` with the port as the Ingress writes it. `dns_port` is the label our DNS responder
     knows the port by: the Service port's name, or its number where it has none. Where it is not spoken to in plain HTTP
     the id tells how, since `keeps` (connections are used again) is by upstream. `host` is set where this is the host of
-    a URL and no Service: it is what to resolve, `service` only a name in our DNS, and `dns_port` the number.
+    a URL and no Service: it is what to resolve, `service` only a name in our DNS, and `dns_port` the number. `idle`: which connections are
+    kept, where that is not as for all.
     """
 
     id: str
@@ -118,6 +136,7 @@ class Upstream:
     external: bool = False
     keeps: bool = True
     host: str = ""
+    idle: Idle | None = None
 
     @property
     def dns_name(self) -> str:
@@ -219,6 +238,17 @@ class MainSettings:
     limit_conn_zone_variable: str = "$binary_remote_addr"
     limit_rate: int = 0
     limit_rate_after: int = 0
+    # who has to prove who they are (defaults of the annotations `auth-*`)
+    global_auth_url: UrlOfService | None = None
+    global_auth_method: str = ""
+    global_auth_signin: str = ""
+    global_auth_signin_redirect_param: str = "rd"
+    global_auth_response_headers: tuple[str, ...] = ()
+    global_auth_request_redirect: str = ""
+    global_auth_cache_key: str = ""
+    global_auth_cache_duration: tuple[str, ...] = ("200 202 401 300s",)
+    global_auth_always_set_cookie: bool = False
+    no_auth_locations: tuple[str, ...] = ("/.well-known/acme-challenge",)
     # proxying
     proxy_body_size: str = "1m"
     proxy_connect_timeout: int | None = None
@@ -239,6 +269,8 @@ class MainSettings:
     proxy_next_upstream_timeout: int = 0
     proxy_next_upstream_tries: int = 3
     retry_non_idempotent: bool = False
+    load_balance: Method = Method.ROUND_ROBIN
+    service_upstream: bool = False
     upstream_keepalive_connections: int = 320
     upstream_keepalive_timeout: int = 60
     upstream_keepalive_requests: int = 10_000

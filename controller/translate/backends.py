@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from controller.k8s.core import Service, ServicePort
 from controller.k8s.ingress import Backend, ServiceBackendPort
-from controller.model.configuration import Action, ProxyPass, Return, Upstream
+from controller.model.configuration import Action, Idle, ProxyPass, Return, Upstream
 from controller.model.diagnostics import Effect
 from controller.model.options import Options
 from controller.model.refs import FieldPath, Kind, ObjectKey
@@ -26,11 +26,13 @@ UNAVAILABLE = Return(503)
 class Dialect(NamedTuple):
     """How pods are spoken to, as far as connections cannot be shared (`controller.translate.dialects`).
 
-    `suffix`: of the upstream's id, empty for plain HTTP. `keeps`: whether connections may be used again.
+    `suffix`: of the upstream's id, empty for plain HTTP. `keeps`: whether connections may be used again. `idle`: how
+    many, where that is not as for all.
     """
 
     suffix: str = ""
     keeps: bool = True
+    idle: Idle | None = None
 
 
 PLAIN = Dialect()
@@ -100,7 +102,19 @@ class Upstreams:
         if service.spec.type == "ExternalName":
             return self._external(service, port, owner, where, dialect)
         found = find_port(service, port)
+        if found and dialect.through_service and not _address_of(service):
+            self._tell_headless(service, owner, where)
         return self.use(service, found, str(port), dialect) if found else self._no_port(service, port, owner, where)
+
+    def _tell_headless(self, service: Service, owner: ObjectKey, where: FieldPath) -> None:
+        self.findings.warning(
+            "annotation-ignored",
+            owner,
+            where.child("name"),
+            f"service-upstream has no effect: Service {service.metadata.namespace}/{service.metadata.name} has no "
+            "address of its own, so requests go straight to its pods.",
+            Effect.SETTING_IGNORED,
+        )
 
     def _no_port(self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath) -> Action:
         has = ", ".join(f"{p.name or '-'}:{p.port}" for p in service.spec.ports) or "none"
@@ -140,7 +154,7 @@ class Upstreams:
         identity = f"{meta.namespace}.{meta.name}.{written}" + (f".{dialect.suffix}" if dialect.suffix else "")
         if identity not in self.used:
             key = ObjectKey(Kind.SERVICE, meta.namespace, meta.name)
-            self.used[identity] = Upstream(identity, key, port.name or str(port.port), external, keeps=dialect.keeps)
+            self.used[identity] = Upstream(identity, key, port.name or str(port.port), external, dialect.keeps, idle=dialect.idle)
         return ProxyPass(identity, external)
 
 
@@ -160,6 +174,15 @@ def find_port(service: Service, wanted: ServiceBackendPort) -> ServicePort | Non
         if wanted.name.isdigit() and int(wanted.name) == port.port:
             return port
     return None
+
+
+def _address_of(service: Service) -> str:
+    """The Service's own address as nginx writes it; empty where it has none."""
+    try:
+        address = ipaddress.ip_address(service.spec.cluster_ip)
+    except ValueError:
+        return ""
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def _usable(port: ServicePort) -> bool:

@@ -264,6 +264,7 @@ def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -
     settings = dataclasses.replace(MainSettings(), log_format_escape=escape, **parsed)
     settings = _with_fitting_buffers(settings, owner, findings)
     _warn_of_trust(settings, owner, findings)
+    _warn_of_log_format(settings, owner, findings)
     closing = tuple(sorted((*unread, *(key for key in CLOSING & data.keys() if data[key].strip()))))
     for key in closing:
         but = ' but those with enable-global-auth: "false"' if key == GLOBAL_AUTH else ""
@@ -357,6 +358,18 @@ def _escape(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> Lo
         except ValueError as reason:
             _report_invalid(key, data[key], reason, owner, findings)
     return LogEscape.DEFAULT
+
+
+def _warn_of_log_format(settings: MainSettings, owner: ObjectKey, findings: Findings) -> None:
+    if settings.log_format_upstream.lstrip().startswith("{") and settings.log_format_escape is not LogEscape.JSON:
+        findings.warning(
+            "log-format-unescaped",
+            owner,
+            FieldPath("data").key("log-format-upstream"),
+            "The format looks like JSON and is not escaped as JSON, so clients can forge fields of log lines.",
+            Effect.NONE,
+            "Set log-format-escape-json to true.",
+        )
 
 
 def _warn_of_trust(settings: MainSettings, owner: ObjectKey, findings: Findings) -> None:

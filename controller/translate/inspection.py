@@ -22,6 +22,7 @@ from controller.model.refs import FieldPath, ObjectKey
 from controller.translate.annotations.policies import IngressPolicy
 from controller.translate.annotations.risks import level_of, risk_of
 from controller.translate.findings import Findings
+from controller.translate.hosts import normalise_host
 
 MOST_PATHS = 2_000
 """Hosts and paths of one Ingress. An object of etcd has room for some more, and only an attack uses it."""
@@ -30,6 +31,7 @@ _FORBIDDEN = re.compile(
     r"\b(?:alias|root)\b[^;]*;|/etc/(?:passwd|shadow|group|nginx|ingress-controller)|/var/run/secrets|_by_lua",
     re.IGNORECASE | re.DOTALL,
 )
+_UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _SAID = frozenset({"annotation-invalid", "annotation-closes-route", "annotation-refused"})
 _ANNOTATIONS = FieldPath("metadata.annotations")
@@ -37,6 +39,10 @@ _ANNOTATIONS = FieldPath("metadata.annotations")
 
 def is_refused(ingress: Ingress, key: ObjectKey, findings: Findings) -> bool:
     """Whether nothing of the Ingress may be used; its owner is told why."""
+    if ingress.metadata.uid and not _UID.fullmatch(ingress.metadata.uid):
+        message = "Its uid holds more than a uid of Kubernetes does."
+        findings.error("object-unreadable", key, FieldPath("metadata.uid"), message, Effect.OBJECT_IGNORED)
+        return True
     found = next(((where, text) for where, text in _texts(ingress) if _FORBIDDEN.search(text)), None)
     if found is not None:
         where, text = found
@@ -48,6 +54,7 @@ def is_refused(ingress: Ingress, key: ObjectKey, findings: Findings) -> bool:
         message = f"It has {paths} hosts and paths, more than {MOST_PATHS}."
         findings.error("ingress-too-large", key, FieldPath("spec.rules"), message, Effect.OBJECT_IGNORED)
         return True
+    _tell_of_tls_hosts(ingress, key, findings)
     return False
 
 
@@ -76,6 +83,17 @@ def _texts(ingress: Ingress) -> Iterator[tuple[FieldPath, str]]:
         yield where.child("secretName"), section.secret_name
         for index, host in enumerate(section.hosts):
             yield where.child("hosts").index(index), host
+
+
+def _tell_of_tls_hosts(ingress: Ingress, key: ObjectKey, findings: Findings) -> None:
+    for position, section in enumerate(ingress.spec.tls):
+        for index, host in enumerate(section.hosts):
+            try:
+                normalise_host(host)
+            except ValueError as reason:
+                where = FieldPath("spec.tls").index(position).child("hosts").index(index)
+                message = f"{host[:80]!r} is left out: {reason}."
+                findings.warning("tls-invalid", key, where, message, Effect.SETTING_IGNORED)
 
 
 def _risky(named: Mapping[str, str], prefix: str, main: MainSettings) -> Iterator[tuple[str, str, str]]:

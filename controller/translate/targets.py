@@ -12,7 +12,7 @@ import ipaddress
 import re
 
 from controller.k8s.core import Service
-from controller.model.configuration import ProxyPass, Upstream
+from controller.model.configuration import Idle, ProxyPass, Upstream
 from controller.model.options import Options
 from controller.model.refs import Kind, ObjectKey
 from controller.translate.backends import PLAIN, Dialect
@@ -34,11 +34,11 @@ _METADATA = frozenset(
 """Where clouds hand out credentials. Names that lead there are refused after resolution (`endpoints.external`)."""
 
 
-def upstream_at(resources: Resources, host: str, port: int, *, tls: bool) -> ProxyPass:
+def upstream_at(resources: Resources, host: str, port: int, *, tls: bool, idle: Idle | None = None) -> ProxyPass:
     """The upstream of a host and port. Raises `ValueError` with the reason where no route may lead there.
 
     `host`: in the form of `HOST`. In-cluster names are `svc.ns`, `svc.ns.svc` and `svc.ns.svc.cluster.local`. `tls`:
-    how it is spoken to, since connections are kept by upstream.
+    how it is spoken to, since connections are kept by upstream. `idle`: which connections are kept.
     """
     name = host.strip("[]").rstrip(".").lower()
     if not 0 < port < 65_536:
@@ -50,14 +50,21 @@ def upstream_at(resources: Resources, host: str, port: int, *, tls: bool) -> Pro
     if service is not None:
         found = next((p for p in service.spec.ports if p.port == port and p.protocol == "TCP"), None)
         if found is not None:
-            return resources.upstreams.use(service, found, str(port), Dialect("url-https") if tls else PLAIN)
-    return _by_name(resources, name, port, "https" if tls else "http")
+            return resources.upstreams.use(service, found, str(port), _dialect(tls=tls, idle=idle))
+    return _by_name(resources, name, port, _dialect(tls=tls, idle=idle))
 
 
-def _by_name(resources: Resources, name: str, port: int, scheme: str) -> ProxyPass:
-    identity = f"_url.{re.sub('[^a-z0-9.-]', '-', name)[:100]}.{_digest(name)[:8]}.{port}.{scheme}"
+def _dialect(*, tls: bool, idle: Idle | None) -> Dialect:
+    kept = (f"kept-{'-'.join(map(str, idle))}",) if idle else ()
+    suffix = ".".join((*(("url-https",) if tls else ()), *kept))
+    return Dialect(suffix, idle=idle) if suffix else PLAIN
+
+
+def _by_name(resources: Resources, name: str, port: int, dialect: Dialect) -> ProxyPass:
+    identity = f"_url.{re.sub('[^a-z0-9.-]', '-', name)[:100]}.{_digest(name)[:8]}.{port}.{dialect.suffix or 'url-http'}"
     key = ObjectKey(Kind.SERVICE, NAMESPACE, _digest(name))
-    resources.upstreams.used.setdefault(identity, Upstream(identity, key, str(port), external=True, host=name))
+    found = Upstream(identity, key, str(port), external=True, host=name, idle=dialect.idle)
+    resources.upstreams.used.setdefault(identity, found)
     return ProxyPass(identity, external=True)
 
 

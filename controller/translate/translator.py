@@ -81,7 +81,17 @@ def _main_settings(snapshot: Snapshot, options: Options, findings: Findings) -> 
     found = snapshot.configmaps.get(options.configmap) if options.configmap else None
     if found is None or options.configmap is None:
         return MainSettings(), ()
-    return settings_of(found.data, options.configmap, findings)
+    settings, closing = settings_of(found.data, options.configmap, findings)
+    if settings.allow_cross_namespace_resources and not options.allowed_secret_namespaces:
+        findings.warning(
+            "configmap-key-unsupported",
+            options.configmap,
+            FieldPath("data").key("allow-cross-namespace-resources"),
+            "Every Ingress could name every Secret of the cluster; only namespaces of a list may be named.",
+            Effect.SETTING_IGNORED,
+            "Start the controller with --allowed-secret-namespaces=NAMESPACE,...",
+        )
+    return settings, closing
 
 
 def _sources(resources: Resources, main: MainSettings, findings: Findings) -> tuple[Source, ...]:

@@ -68,10 +68,12 @@ def render(feature: ErrorPages, context: Context) -> Part:
         last = _place("@hr_error", feature.last_resort, None, context, places) if feature.last_resort else None
         error = _place("@hr_error", feature.backend, last, context, places)
     if feature.instead:
-        instead = NginxText(f"@hr_instead_{digest(feature.instead, context.so_far, context.log)}")
-        places.append(_instead(instead, feature.instead, context))
+        instead = NginxText(f"@hr_instead_{digest(feature.instead, error, codes, context.so_far, context.log)}")
+        places.append(_instead(instead, feature.instead, error if 503 in codes else None, context))
     wanted = _Wanted(codes if error else (), error, instead, feature.intercept, context)
+    streams = feature.instead and context.protocol in UNHELD
     return Part(
+        gate=(NginxText("set $hr_request_buffering off;"),) if streams else (),
         errors=wanted.lines(),
         held_errors=wanted.held_lines(),
         http=wanted.maps(),
@@ -188,25 +190,28 @@ def _place(
     return name
 
 
-def _instead(name: NginxText, backend: ProxyPass, context: Context) -> NginxText:
+def _instead(name: NginxText, backend: ProxyPass, error: NginxText | None, context: Context) -> NginxText:
+    """The location that hands requests to the default backend. What came with a body that nginx has not kept, and that
+    the stand-in for the pods has taken, would arrive without it: that is a 503."""
     headers = {**context.so_far.request_headers, **_ABOUT_THE_ROUTE, "X-Code": word(503)}
     lines = (
         *_common(backend, context),
-        _UNHELD_PLACE,
+        NginxText(f"error_page 503 {error};") if error else _UNHELD_PLACE,
         *context.request_headers(headers),
-        NginxText("client_max_body_size 0;"),
+        NginxText("if ($hr_streamed) { return 503; }"),
         NginxText(f"proxy_pass http://{word(backend.upstream)};"),
     )
     return _location(name, lines)
 
 
 def _common(backend: ProxyPass, context: Context) -> Lines:
-    """What the location says about handing over and about answers. The Service is spoken to in plain HTTP."""
+    """What the location says about bodies, handing over and answers. The Service is spoken to in plain HTTP."""
     so_far = context.so_far
     far = backend.external and context.main.proxy_connect_timeout is None
     own_time = any(line.startswith(_CONNECT_TIMEOUT) for line in so_far.handover)
     return (
         *((context.log,) if context.log else ()),
+        *(line for line in so_far.gate if line.startswith("client_max_body_size ")),
         *so_far.handover,
         *((NginxText(f"{_CONNECT_TIMEOUT}5s;"),) if far and not own_time else ()),
         *hide_lines(so_far.hidden, context.main, Protocol.HTTP),

@@ -144,7 +144,7 @@ freeze-config
   fz-13 {_PATH} 404 /x
   fz-14 {_PATH}|refused-by-nginx 404|503 /x
   fz-15 {_PATH} 404 /x
-  fz-16 {_EITHER} b|503 /x
+  fz-16 - b|503 /x
   fz-17 {_INVALID} b /x
   fz-18 - b /x
 freeze-duplicates
@@ -152,8 +152,6 @@ freeze-duplicates
   dup-2 - b
   dup-5 - b|404 /_external-auth-Lw-Prefix
   dup-6 - b|404 /@signin
-host-hijack-path
-  hijack-login - -
 inject-auth-extra
   ax-1 {_CLOSED} 503
   ax-2 {_CLOSED} 503
@@ -209,7 +207,7 @@ inject-custom-headers
   chdr {_CLOSED} 503
   chdr-xns {_CLOSED} 503
 inject-fastcgi
-  fc-1 {_INVALID} 502|503|504
+  fc-1 {_INVALID} -
   fc-2 {_CLOSED} 503
   fc-3 {_CLOSED} 503
 inject-hash-by
@@ -316,7 +314,7 @@ ASKED_ELSEWHERE = frozenset(
     """
     00-control auth-exempt-traversal cve-2025-1974-admission-test cve-2025-24513-auth-file-traversal
     cve-2026-24513-auth-custom-errors cve-2026-24514-admission-oversize h2c-and-smuggling header-spoofing
-    host-hijack-server-settings inject-configmap-snippets inject-configmap-values inject-host inject-log-format
+    host-hijack-path host-hijack-server-settings inject-configmap-snippets inject-configmap-values inject-host inject-log-format
     inject-stream-configmaps mtls-host-sni-mismatch nginx-map-capture-overflow oversize-objects reload-storm
     wildcard-takeover
     """.split()

@@ -67,6 +67,16 @@ def headrace(run: Run, backends: Backends, pages: Backend) -> Iterator[Headrace]
         own("instead-unheld.test", "empty", default_backend="pages", hr__hold="false"),
         own("instead-rewritten.test", "empty", default_backend="pages", rewrite_target="/new"),
         own("instead-https.test", "empty", default_backend="pages", backend_protocol="HTTPS"),
+        own("instead-grpc.test", "empty", default_backend="pages", backend_protocol="GRPC"),
+        own("instead-fcgi.test", "empty", default_backend="pages", backend_protocol="FCGI"),
+        own("error-https.test", "empty", custom_http_errors="503", backend_protocol="HTTPS"),
+        own("error-grpc.test", "empty", custom_http_errors="503", backend_protocol="GRPC"),
+        own("error-unheld.test", "empty", custom_http_errors="503", backend_protocol="HTTPS", hr__hold="false"),
+        own("streamed.test", proxy_request_buffering="off", **mine),
+        own("instead-streamed.test", "empty", default_backend="pages", proxy_request_buffering="off"),
+        own("error-streamed.test", "empty", proxy_request_buffering="off", **mine),
+        own("large-error.test", proxy_body_size="8m", **mine),
+        own("large.test", "empty", default_backend="pages", proxy_body_size="8m"),
         own("instead-missing.test", "nowhere", default_backend="pages"),
         own("instead-empty.test", "empty", default_backend="empty"),
         own("instead-port.test", "app", port=81, default_backend="pages"),
@@ -222,6 +232,20 @@ def test_what_nginx_itself_says_is_replaced(headrace: Headrace, host: str, path:
 
 
 @pytest.mark.shows("custom-http-errors")
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        ("error-https.test", "503"),
+        ("error-grpc.test", "503"),
+        ("error-unheld.test", "503"),
+    ],
+)
+def test_other_protocols_have_error_pages_too(headrace: Headrace, host: str, code: str) -> None:
+    answer = headrace.get(f"http://{host}/")
+    assert answer.backend == "global" and told(answer)["x-code"] == code
+
+
+@pytest.mark.shows("custom-http-errors")
 def test_an_empty_service_without_a_default_backend_has_an_error_page(headrace: Headrace) -> None:
     answer = headrace.get("http://empty-global.test/x")
     assert (answer.status, answer.backend, answer.json["target"]) == (200, "global", "/")
@@ -369,6 +393,7 @@ def test_what_no_pod_says_is_still_replaced(headrace: Headrace, host: str, backe
         "instead-missing.test",
         "instead-port.test",
         "instead-https.test",
+        "instead-fcgi.test",
         "empty.test",
     ],
 )
@@ -388,6 +413,39 @@ def test_the_default_backend_gets_requests_as_they_are(
     assert (headers["x-code"], headers["x-format"], headers["host"]) == ("503", "text/y", host)
     assert headers["x-ingress-name"] == host.removesuffix(".test") and headers["x-namespace"] == "default"
     assert "x-original-uri" not in headers and "x-headrace-default-backend" not in headers
+
+
+@pytest.mark.shows("default-backend")
+@pytest.mark.parametrize(
+    ("host", "method", "backend"),
+    [
+        ("instead-streamed.test", "GET", "pages"),
+        ("instead-streamed.test", "POST", None),
+        ("instead-grpc.test", "GET", "pages"),
+        ("instead-grpc.test", "POST", None),
+        ("error-streamed.test", "POST", "pages"),
+        ("streamed.test", "POST", "app"),
+    ],
+)
+def test_a_body_that_is_gone_is_not_left_out(headrace: Headrace, host: str, method: str, backend: str | None) -> None:
+    answer = headrace.get(f"http://{host}/", method=method, body=b"content" if method == "POST" else None)
+    assert (answer.status, answer.backend) == (200 if backend else 503, backend)
+    if host == "error-streamed.test":
+        assert told(answer)["x-original-uri"] == "/", "that is an error page and not the request itself"
+
+
+@pytest.mark.shows("default-backend")
+def test_a_large_body_comes_along(headrace: Headrace) -> None:
+    answer = headrace.get("http://large.test/", method="POST", body=b"x" * 3_000_000)
+    assert answer.backend == "pages" and len(answer.json["body"]) == 3_000_000
+    page = headrace.get("http://large-error.test/status/404", method="POST", body=b"x" * 3_000_000)
+    assert told(page)["x-code"] == "404" and page.json["body"] == ""
+
+
+@pytest.mark.shows("custom-http-errors")
+def test_a_body_that_is_passed_on_as_it_comes_is_no_hindrance(headrace: Headrace) -> None:
+    answer = headrace.get("http://streamed.test/status/404", method="POST", body=b"x" * 1000)
+    assert answer.backend == "pages" and answer.json["body"] == ""
 
 
 @pytest.mark.shows("default-backend")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.k8s.ingress import Ingress
@@ -81,23 +81,34 @@ def _canary(reader: Reader) -> bool:
 def _report_the_rest(reader: Reader) -> bool:
     """Findings for what is not carried out. True where one of them closes the paths of the Ingress."""
     closed = False
+    obsolete = []
     for name, text in sorted(reader.named.items()):
         verdict = VERDICTS.get(name)
         where = Annotation(name, values.boolean)
-        if not text or verdict in (Verdict.HONOURED, Verdict.SILENT) or (verdict and name.startswith("canary")):
-            continue  # a canary is told as a whole
+        if not text or registry.HARMLESS.get(name) == text.lower():
+            continue
         if verdict is None:
             _unknown(reader, where, VERDICTS, reader.prefix)
         elif verdict is Verdict.CLOSES:
-            closed |= _closes(reader, where, text)
-        elif verdict is Verdict.REFUSED:
-            reader.warn(where, registry.TOLD[Verdict.REFUSED], code="annotation-refused")
-        else:
-            hint = registry.INSTEAD.get(name, "")
-            reader.warn(where, registry.TOLD[Verdict.UNSUPPORTED], hint, code="annotation-unsupported")
+            closed |= _closes(reader, where)
+        elif verdict is Verdict.OBSOLETE:
+            obsolete.append(where)
+        elif verdict in (Verdict.REFUSED, Verdict.UNSUPPORTED) and not name.startswith("canary"):
+            told = registry.UNSUPPORTED_TOLD.get(name, registry.TOLD[verdict])
+            reader.warn(where, told, registry.INSTEAD.get(name, ""), code=f"annotation-{verdict}")
+    _obsolete(reader, obsolete)
     for name in sorted(reader.ours.keys() - OUR_ANNOTATIONS):
         _unknown(reader, Annotation(name, values.boolean, ours=True), OUR_ANNOTATIONS, OUR_PREFIX)
     return closed
+
+
+def _obsolete(reader: Reader, found: Sequence[Annotation[bool]]) -> None:
+    """One finding for all of them: a chart brings such annotations in dozens."""
+    if found:
+        others = ", ".join(annotation.name for annotation in found[1:])
+        told = registry.TOLD[Verdict.OBSOLETE] + (f" The same holds for {others}." if others else "")
+        hints = dict.fromkeys(registry.INSTEAD[each.name] for each in found if each.name in registry.INSTEAD)
+        reader.warn(found[0], told, " ".join(hints), code="annotation-obsolete")
 
 
 def _unknown(reader: Reader, where: Annotation[bool], known: Iterable[str], prefix: str) -> None:
@@ -106,9 +117,7 @@ def _unknown(reader: Reader, where: Annotation[bool], known: Iterable[str], pref
     reader.warn(where, registry.UNKNOWN_TOLD, hint, code="annotation-unknown")
 
 
-def _closes(reader: Reader, where: Annotation[bool], text: str) -> bool:
-    if registry.HARMLESS.get(where.name) == text.lower():
-        return False
+def _closes(reader: Reader, where: Annotation[bool]) -> bool:
     if where.name in registry.FIREWALL and reader.main.allow_missing_waf:
         reader.warn(where, registry.TOLD[Verdict.UNSUPPORTED], code="annotation-unsupported")
         return False

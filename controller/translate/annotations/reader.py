@@ -92,6 +92,11 @@ class Reader:
         message = f"{message} The paths of this Ingress answer 503."
         self._findings.error(code, self.key, self.where(annotation), message, Effect.PATH_UNSERVED, hint)
 
+    def close_by(self, owner: ObjectKey, where: FieldPath, message: str) -> None:
+        """As `close`, because of a setting that is for everyone; told there, once."""
+        self.closed = True
+        self._findings.error("annotation-closes-route", owner, where, message, Effect.HOST_UNSERVED)
+
     def error(
         self, annotation: Annotation[T], message: str, effect: Effect, hint: str = "", code: str = "annotation-invalid"
     ) -> None:

@@ -5,8 +5,9 @@ Verdicts:
 - closes: a security setting of ingress-nginx that this version cannot honour. It is never skipped: the paths of the
   Ingress answer 503 and the owner is told;
 - refused: it would put text into the nginx configuration;
-- unsupported: known, without effect, told;
-- silent: known and rightly without effect (markers for other tools, settings that were removed long ago).
+- unsupported: it needs what stock nginx does not have; without effect, told;
+- obsolete: without effect since long before ingress-nginx was retired; told once for all of an Ingress;
+- silent: known and rightly without effect.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Verdict(StrEnum):
     HONOURED = "honoured"
     CLOSES = "closes"
     REFUSED = "refused"
+    OBSOLETE = "obsolete"
     UNSUPPORTED = "unsupported"
     SILENT = "silent"
 
@@ -102,13 +104,18 @@ _NAMES: dict[Verdict, str] = {
     Verdict.REFUSED: """
         configuration-snippet server-snippet stream-snippet auth-snippet modsecurity-snippet
     """,
-    Verdict.SILENT: """
-        http2-push-preload session-cookie-hash base-url-scheme
-        upstream-max-fails upstream-fail-timeout enable-opentracing opentracing-trust-incoming-span
-        opentracing-operation-name enable-influxdb influxdb-measurement influxdb-port influxdb-host
-        influxdb-server-name lua-resty-waf
+    Verdict.OBSOLETE: """
+        session-cookie-hash add-base-url base-url-scheme upstream-max-fails upstream-fail-timeout
+        secure-backends grpc-backend secure-verify-ca-secret
+        enable-opentracing opentracing-trust-incoming-span opentracing-operation-name
+        enable-influxdb influxdb-measurement influxdb-port influxdb-host influxdb-server-name
+        global-rate-limit global-rate-limit-window global-rate-limit-key global-rate-limit-ignored-cidrs
+        lua-resty-waf lua-resty-waf-debug lua-resty-waf-ignore-rulesets lua-resty-waf-extra-rules
+        lua-resty-waf-allow-unknown-content-types lua-resty-waf-score-threshold lua-resty-waf-process-multipart-body
     """,
+    Verdict.SILENT: "http2-push-preload",
     Verdict.UNSUPPORTED: """
+        enable-opentelemetry opentelemetry-trust-incoming-span opentelemetry-operation-name modsecurity-transaction-id
         service-upstream
         load-balance upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size
         auth-secret-type auth-realm auth-method auth-signin
@@ -121,11 +128,6 @@ _NAMES: dict[Verdict, str] = {
         affinity-canary-behavior session-cookie-name session-cookie-path session-cookie-domain session-cookie-expires
         session-cookie-max-age session-cookie-secure session-cookie-samesite session-cookie-conditional-samesite-none
         session-cookie-change-on-failure
-        enable-opentelemetry
-        opentelemetry-trust-incoming-span opentelemetry-operation-name modsecurity-transaction-id secure-backends
-        secure-verify-ca-secret grpc-backend add-base-url
-        global-rate-limit global-rate-limit-window global-rate-limit-key
-        global-rate-limit-ignored-cidrs
     """,
 }
 
@@ -134,19 +136,12 @@ VERDICTS: dict[str, Verdict] = {
 }
 """By name without the prefix. Where a name stands twice, the verdict that the enumeration names first counts."""
 
-_EVERYBODY = "0.0.0.0/0,::/0"
-"""cert-manager writes this on the Ingress of each HTTP-01 challenge, to lift a global list."""
-
 HARMLESS = {
-    "allowlist-source-range": _EVERYBODY,
-    "whitelist-source-range": _EVERYBODY,
     "enable-modsecurity": "false",
     "enable-owasp-core-rules": "false",
-    "limit-rps": "0",
-    "limit-rpm": "0",
-    "limit-connections": "0",
+    "enable-opentelemetry": "false",
 }
-"""The value, in any case, with which an annotation that closes asks for no protection."""
+"""The value, in any case, with which an annotation that closes or is refused asks for nothing."""
 
 FIREWALL = frozenset({"enable-modsecurity", "enable-owasp-core-rules"})
 """Those that close do so unless the ConfigMap says `allow-missing-waf`."""
@@ -154,16 +149,35 @@ FIREWALL = frozenset({"enable-modsecurity", "enable-owasp-core-rules"})
 TOLD = {
     Verdict.CLOSES: "This protection is not available in this version, so the paths of this Ingress answer 503.",
     Verdict.REFUSED: "Text for the nginx configuration is never taken from an annotation.",
+    Verdict.OBSOLETE: "It had no effect in the last versions of ingress-nginx, and has none here.",
     Verdict.UNSUPPORTED: "This annotation is not carried out in this version.",
 }
 """What the owner of an Ingress is told."""
 
+_NO_TRACING = "Stock nginx has no module for tracing."
+UNSUPPORTED_TOLD = {
+    "modsecurity-transaction-id": "Stock nginx has no web application firewall.",
+    "enable-opentelemetry": _NO_TRACING,
+    "opentelemetry-trust-incoming-span": _NO_TRACING,
+    "opentelemetry-operation-name": _NO_TRACING,
+}
+"""The reason, where there is one to tell."""
+
+_WAF = "No web application firewall runs: put one in front, or in the pod."
+_TRACE = "Trace in the pod, or in a sidecar; the request id reaches it as X-Request-ID."
+_LIMITS = "Use limit-rps or limit-rpm, and limit-divide-by-replicas in the ConfigMap."
 INSTEAD = {
     "secure-backends": "Use backend-protocol: HTTPS.",
     "grpc-backend": "Use backend-protocol: GRPC.",
     "secure-verify-ca-secret": "Use proxy-ssl-secret and proxy-ssl-verify.",
+    "auth-snippet": "Use auth-proxy-set-headers.",
+    "stream-snippet": "Use the ConfigMaps of TCP and UDP services.",
+    **dict.fromkeys(("modsecurity-snippet", "modsecurity-transaction-id", "lua-resty-waf"), _WAF),
+    **dict.fromkeys(("enable-opentelemetry", "enable-opentracing", "enable-influxdb"), _TRACE),
+    "global-rate-limit": _LIMITS,
+    "session-cookie-hash": "Remove it: the cookie of affinity needs no choice of a hash.",
 }
-"""Modern names of annotations that ingress-nginx gave up long ago."""
+"""What to use now."""
 
 CANARIES_TOLD = "Canaries are not carried out in this version, so all traffic stays with the main Ingress."
 UNKNOWN_TOLD = "There is no such annotation."

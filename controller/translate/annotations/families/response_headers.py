@@ -24,7 +24,7 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _LONGEST = 1_500
 """Characters: nginx reads a line into 4,096 bytes, and some of the characters take several there."""
 
-_FRAMING = frozenset(
+FRAMING = frozenset(
     """
     connection content-length keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade
     """.split()
@@ -58,7 +58,7 @@ def _fault(name: str, value: str, reader: Reader) -> str:
         return f"{name[:80]!r} is not the name of a header."
     if name not in reader.main.global_allowed_response_headers:
         return f"The header {name} is not among global-allowed-response-headers of the controller's ConfigMap."
-    if name.lower() in _FRAMING:
+    if name.lower() in FRAMING:
         return f"The header {name} is part of how a message is sent, and only the proxy may write it."
     if not _PRINTABLE.fullmatch(value):
         return f"The value of the header {name} is empty, or not one line of printable ASCII."
