@@ -18,7 +18,6 @@ from controller.translate import hosts, paths
 from controller.translate.annotations import registry, values
 from controller.translate.annotations.annotation import OUR_PREFIX, Annotation
 from controller.translate.annotations.registry import (
-    CANARY,
     FIREWALL,
     HARMLESS,
     HONOURED,
@@ -39,15 +38,9 @@ _SURELY_SHORT = paths.MAX_QUOTED_BYTES // 12
 
 def invalid_values() -> str:
     """Annotations whose value is not in their grammar."""
-    readers = sorted((*HONOURED, CANARY), key=lambda annotation: (annotation.grammar.expected, annotation.name))
+    readers = sorted(HONOURED, key=lambda annotation: (annotation.grammar.expected, annotation.name))
     grammars = dict.fromkeys(annotation.grammar for annotation in readers)
     return _sum(_not_in(grammar, [a for a in readers if a.grammar is grammar]) for grammar in grammars)
-
-
-def canaries() -> str:
-    """An Ingress of which nothing is used, because it is a canary."""
-    keys = _keys([CANARY.name])
-    return _annotations(keys, f"{_VALUE} in {cel.texts(values.TRUE)}", cel.text(registry.CANARIES_TOLD), "unsupported")
 
 
 def refused() -> str:
@@ -114,7 +107,7 @@ def forbidden_catch_all() -> str:
 
 def without_effect() -> str:
     """Known annotations that this version does not carry out."""
-    names = [name for name in _names(Verdict.UNSUPPORTED) if not name.startswith(CANARY.name)]
+    names = _names(Verdict.UNSUPPORTED)
     told = f"{registry.TOLD[Verdict.UNSUPPORTED]} {CODES['annotation-unsupported'].fix}"
     words = sorted({HARMLESS.get(name, "") for name in names})
     groups = [(_keys(name for name in names if HARMLESS.get(name, "") == word), word) for word in words]

@@ -85,7 +85,6 @@ _EXPRESSIONS = {
 .all(n, !((variables.prefix + n) in variables.changed))""",
 }
 _FAULTS = {
-    "canaries": faults.canaries(),
     "closing": faults.closing(),
     "refused": faults.refused(),
     "invalidValues": faults.invalid_values(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -78,6 +79,7 @@ def _ask(asker: Asker, how: Comparison, requests: tuple[Request, ...], known: _K
     outcome = Outcome()
     for request, before, after in asker.pairs(requests, how.old, how.new):
         outcome.asked += 1
+        _show_progress(outcome.asked, len(requests))
         if before.error and before.error == after.error:
             outcome.failed.append((request, before.error))
             continue
@@ -87,6 +89,12 @@ def _ask(asker: Asker, how: Comparison, requests: tuple[Request, ...], known: _K
         if found:
             outcome.differing.append((request, known.explain(request, found)))
     return outcome
+
+
+def _show_progress(asked: int, of: int) -> None:
+    """For a person who waits; nothing where standard error is no terminal."""
+    if sys.stderr.isatty() and (asked % 10 == 0 or asked == of):
+        print(f"\rasked {asked} of {of} ", end="\n" if asked == of else "", file=sys.stderr, flush=True)
 
 
 def _stable(

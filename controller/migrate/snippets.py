@@ -144,9 +144,7 @@ def _location(directive: Directive, place: Place) -> tuple[Place, Answer]:
     if path.startswith("@"):
         return place, nothing("Places that only other directives of the snippet lead to have no counterpart.")
     if place.for_all:
-        return place, nothing(
-            "It is for all hosts: write an Ingress for the path where it is needed."
-        )
+        return place, nothing("It is for all hosts: write an Ingress for the path where it is needed.")
     kind = {"=": "Exact", "": "Prefix", "^~": "Prefix"}.get(modifier, "ImplementationSpecific")
     name = f"{place.ingress}-{_slug(path)}"
     note = "The same host and Service; the annotations below go there."

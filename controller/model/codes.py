@@ -62,6 +62,18 @@ _ALL = (
         "Rewrite it as networking.k8s.io/v1; the message shows the modern field names.",
     ),
     CodeDoc(
+        "canary-inert",
+        "An Ingress with canary: true has a path that no other Ingress has, or that has a canary already.",
+        "The canary gets no requests of that path; all of them stay where they were.",
+        "Give it the host, path and pathType of the Ingress whose requests it shall share, and one canary to a path.",
+    ),
+    CodeDoc(
+        "canary-refused",
+        "A canary wants to share the requests of an Ingress of another namespace.",
+        "The canary gets no requests of that path; all of them stay where they were.",
+        "Move the canary to the namespace of that Ingress, or ask the operator (--allow-cross-namespace-canaries).",
+    ),
+    CodeDoc(
         "class-not-found",
         "The Ingress names an IngressClass that does not exist.",
         "The Ingress is not served by this controller.",

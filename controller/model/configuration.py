@@ -127,7 +127,8 @@ class Upstream:
     knows the port by: the Service port's name, or its number where it has none. Where it is not spoken to in plain HTTP
     the id tells how, since `keeps` (connections are used again) is by upstream. `host` is set where this is the host of
     a URL and no Service: it is what to resolve, `service` only a name in our DNS, and `dns_port` the number. `idle`: which connections are
-    kept, where that is not as for all.
+    kept, where that is not as for all. `place` is set where requests go through the Service's own address, as
+    `address:port`. `otherwise`: a Service port whose pods answer while this one has none.
     """
 
     id: str
@@ -137,11 +138,23 @@ class Upstream:
     keeps: bool = True
     host: str = ""
     idle: Idle | None = None
+    balancing: Balancing = Balancing()
+    sticks: Sticks | None = None
+    place: str = ""
+    otherwise: ServicePortRef | None = None
 
     @property
     def dns_name(self) -> str:
-        """Name of the Service in the DNS schema of Kubernetes, without the cluster domain."""
-        return f"{self.service.name}.{self.service.namespace}.svc"
+        """Name of the Service in the DNS schema of Kubernetes, without the cluster domain.
+
+        With a stand-in its name follows (`controller.endpoints.zone`).
+        """
+        own = f"{self.service.name}.{self.service.namespace}"
+        if self.otherwise is None:
+            return f"{own}.svc"
+        other, port = self.otherwise
+        both = self.service.name if other.namespace == self.service.namespace else own
+        return f"{both}.or.{port}.{other.name}.{other.namespace}.svc"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ class Options:
     health_check_path: str = "/healthz"
     allow_local_external_names: bool = False
     """Whether names that users choose may lead to loopback and link-local addresses."""
+    allow_cross_namespace_canaries: bool = False
+    """Whether a canary may share the requests of an Ingress of another namespace."""
     allowed_secret_namespaces: tuple[str, ...] = ()
     """Namespaces whose Secrets and ConfigMaps annotations of every namespace may name."""
     host_ownership: HostOwnership = HostOwnership.OFF

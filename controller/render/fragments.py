@@ -27,6 +27,7 @@ from controller.model.features.client_certificates import ClientCertificates
 from controller.model.fragments import Fragment, FragmentSet, digest_of
 from controller.model.layout import Layout
 from controller.render.environment import build_environment
+from controller.render import escaping
 from controller.render.families.access import geo
 from controller.render.families.proxying import global_rewrites
 from controller.render.hidden_headers import base_hidden
@@ -104,6 +105,7 @@ class Renderer:
                 Fragment("upstreams.conf", self._upstreams(configuration)),
                 Fragment("certificates.conf", self._certificates(configuration)),
                 Fragment("shared.conf", _shared(hosts)),
+                *_scripts(hosts),
                 *(host.fragment for host in hosts),
             ]
         )
@@ -264,6 +266,11 @@ def _template_of(name: str) -> Template:
 def _shared(hosts: Iterable[_Host]) -> str:
     blocks = {key: block for host in hosts for key, block in host.shared.items()}
     return "".join(f"{blocks[key]}\n" for key in sorted(blocks))
+
+
+def _scripts(hosts: Iterable[_Host]) -> tuple[Fragment, ...]:
+    used = any(f"from {escaping.SCRIPT_NAME};" in block for host in hosts for block in host.shared.values())
+    return (Fragment(escaping.SCRIPT_NAME, escaping.SCRIPT),) if used else ()
 
 
 def template_words(text: str) -> NginxText:

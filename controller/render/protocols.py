@@ -74,15 +74,16 @@ CGI_PARAMETERS: dict[str, NginxText] = {
         "REQUEST_URI": "$request_uri",
         "QUERY_STRING": "$query_string",
         "DOCUMENT_URI": "$document_uri",
-        "DOCUMENT_ROOT": "$document_root",
+        "DOCUMENT_ROOT": "/etc/nginx/html",
         "SCRIPT_NAME": "$fastcgi_script_name",
         "CONTENT_TYPE": "$content_type",
         "CONTENT_LENGTH": "$content_length",
-        "HTTPS": "$https if_not_empty",
+        "HTTPS": "$hr_cgi_https if_not_empty",
         "REDIRECT_STATUS": "200",
     }.items()
 }
-"""The variables of CGI (RFC 3875, 4.1), and those that PHP wants besides."""
+"""The variables of CGI (RFC 3875, 4.1), and those that PHP wants besides. There are no documents here: the root is the
+one that applications behind ingress-nginx were told."""
 
 
 def module_of(protocol: Protocol) -> NginxText:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from controller.k8s.core import Service, ServicePort
 from controller.k8s.ingress import Backend, ServiceBackendPort
-from controller.model.configuration import Action, Idle, ProxyPass, Return, Upstream
+from controller.model.configuration import Action, Idle, ProxyPass, Return, ServicePortRef, Upstream
 from controller.model.diagnostics import Effect
+from controller.model.features.balancing import Balancing, Sticks
 from controller.model.options import Options
 from controller.model.refs import FieldPath, Kind, ObjectKey
 from controller.state.snapshot import Snapshot
@@ -24,15 +25,24 @@ UNAVAILABLE = Return(503)
 
 
 class Dialect(NamedTuple):
-    """How pods are spoken to, as far as connections cannot be shared (`controller.translate.dialects`).
+    """How pods are chosen and spoken to, as far as an upstream cannot be shared (`controller.translate.dialects`).
 
-    `suffix`: of the upstream's id, empty for plain HTTP. `keeps`: whether connections may be used again. `idle`: how
-    many, where that is not as for all.
+    `suffix`: of the upstream's id, empty for plain HTTP in turn. `keeps`: whether connections may be used again.
+    `idle`: how many, where that is not as for all. `through_service`: the Service's own address is asked, so that
+    somebody else chooses. The rest: as in `Upstream`.
     """
 
     suffix: str = ""
     keeps: bool = True
     idle: Idle | None = None
+    balancing: Balancing = Balancing()
+    through_service: bool = False
+    sticks: Sticks | None = None
+    otherwise: ServicePortRef | None = None
+
+    def tagged(self, *tags: str) -> str:
+        """The suffix with more to it."""
+        return ".".join(tag for tag in (self.suffix, *tags) if tag)
 
 
 PLAIN = Dialect()
@@ -154,7 +164,19 @@ class Upstreams:
         identity = f"{meta.namespace}.{meta.name}.{written}" + (f".{dialect.suffix}" if dialect.suffix else "")
         if identity not in self.used:
             key = ObjectKey(Kind.SERVICE, meta.namespace, meta.name)
-            self.used[identity] = Upstream(identity, key, port.name or str(port.port), external, dialect.keeps, idle=dialect.idle)
+            address = _address_of(service) if dialect.through_service and not external else ""
+            self.used[identity] = Upstream(
+                identity,
+                key,
+                port.name or str(port.port),
+                external,
+                dialect.keeps,
+                idle=dialect.idle,
+                balancing=dialect.balancing,
+                sticks=dialect.sticks,
+                place=f"{address}:{port.port}" if address else "",
+                otherwise=dialect.otherwise,
+            )
         return ProxyPass(identity, external)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from controller.k8s.ingress import Backend, Ingress
@@ -45,15 +45,16 @@ class Claim:
 
 @dataclass(slots=True)
 class HostClaims:
-    """Everything asked for one host, oldest Ingress first."""
+    """Everything asked for one host, oldest Ingress first. `canaries`: paths whose requests somebody wants to share."""
 
     host: str
     sources: list[Source] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    canaries: list[Claim] = field(default_factory=list)
 
 
 def claims_by_host(sources: Iterable[Source], findings: Findings) -> dict[str, HostClaims]:
-    """Claims by normalised host; the catch-all is always there. Canaries claim nothing in this version."""
+    """Claims by normalised host; the catch-all is always there. A canary makes no host of its own."""
     hosts: dict[str, HostClaims] = {CATCH_ALL: HostClaims(CATCH_ALL)}
     for source in sources:
         if source.policy.canary:
@@ -65,14 +66,31 @@ def claims_by_host(sources: Iterable[Source], findings: Findings) -> dict[str, H
             entry = hosts.setdefault(host, HostClaims(host))
             if source not in entry.sources[-1:]:
                 entry.sources.append(source)
-            for index, path in enumerate(rule.http.paths if rule.http else ()):
-                ref = RuleRef(source.key, position, index)
-                path_type = path.path_type or "ImplementationSpecific"
-                if path_type not in PATH_TYPES:
-                    _tell_of_path_type(source, ref, path_type, findings)
-                    continue
-                entry.claims.append(Claim(source, ref, path_type, path.path or "/", path.backend))
+            entry.claims += _claims_of(source, position, findings)
     return hosts
+
+
+def add_canaries(hosts: Mapping[str, HostClaims], sources: Iterable[Source], findings: Findings) -> list[Claim]:
+    """Sorts the canaries by the hosts that there are, and returns those of other hosts."""
+    strays = []
+    for source in sources:
+        for position, rule in enumerate(source.ingress.spec.rules if source.policy.canary else ()):
+            host = _host_of(rule.host, source, position, findings)
+            if host is not None:
+                claims = _claims_of(source, position, findings)
+                (hosts[host].canaries if host in hosts else strays).extend(claims)
+    return strays
+
+
+def _claims_of(source: Source, position: int, findings: Findings) -> Iterator[Claim]:
+    http = source.ingress.spec.rules[position].http
+    for index, path in enumerate(http.paths if http else ()):
+        ref = RuleRef(source.key, position, index)
+        path_type = path.path_type or "ImplementationSpecific"
+        if path_type not in PATH_TYPES:
+            _tell_of_path_type(source, ref, path_type, findings)
+            continue
+        yield Claim(source, ref, path_type, path.path or "/", path.backend)
 
 
 def _host_of(host: str, source: Source, position: int, findings: Findings) -> str | None:

@@ -13,9 +13,10 @@ from typing import Any
 
 from controller.model.configuration import LogEscape, MainSettings
 from controller.model.diagnostics import Effect
+from controller.model.features.balancing import Method
 from controller.model.refs import FieldPath, ObjectKey
 from controller.translate.annotations import values
-from controller.translate.annotations.families import proxying
+from controller.translate.annotations.families import balancing, external_auth, proxying
 from controller.translate.findings import Findings
 from controller.translate.logformat import check_log_format
 
@@ -76,6 +77,10 @@ def _refusal(text: str) -> int:
     if code in (502, 504):
         raise ValueError("502 and 504 say that a pod did not answer; expected another status from 400 to 599")
     return code
+
+
+def _method(text: str) -> Method:
+    return balancing.METHODS[balancing.LOAD_BALANCE.grammar(text)]
 
 
 LIMIT_VARIABLES = (
@@ -169,6 +174,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "proxy-next-upstream-timeout": values.seconds,
     "proxy-next-upstream-tries": values.integer(0, 100),
     "retry-non-idempotent": values.boolean,
+    "load-balance": _method,
+    "service-upstream": values.boolean,
     "upstream-keepalive-connections": values.integer(0, 100_000),
     "upstream-keepalive-timeout": values.seconds,
     "upstream-keepalive-requests": _PORTIONS,
@@ -195,6 +202,16 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "allow-cross-namespace-resources": values.boolean,
     "annotations-risk-level": str,
     "annotation-value-word-blocklist": _paths,
+    "global-auth-url": external_auth.url,
+    "global-auth-method": external_auth.method,
+    "global-auth-signin": external_auth.signin_url,
+    "global-auth-signin-redirect-param": external_auth.parameter,
+    "global-auth-response-headers": external_auth.copied_headers,
+    "global-auth-request-redirect": external_auth.request_redirect,
+    "global-auth-cache-key": external_auth.cache_key,
+    "global-auth-cache-duration": external_auth.durations,
+    "global-auth-always-set-cookie": values.boolean,
+    "no-auth-locations": _paths,
     "global-allowed-response-headers": _header_names,
     "custom-http-errors": _statuses,
     "disable-proxy-intercept-errors": values.boolean,
@@ -206,14 +223,14 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 SAFE: dict[str, Any] = {"proxy-real-ip-cidr": ()}
 """What an invalid value comes to where the default would be the dangerous choice: whom to trust is nobody then."""
 
-PROTECTING = frozenset({"whitelist-source-range", "denylist-source-range", "block-cidrs"})
+GLOBAL_AUTH = frozenset({"global-auth-url", "global-auth-method", "global-auth-response-headers"})
+"""Those of them that an Ingress may decline (`enable-global-auth`)."""
+
+PROTECTING = frozenset({"whitelist-source-range", "denylist-source-range", "block-cidrs"}) | GLOBAL_AUTH
 """Protections of all routes: a value that cannot be read closes every route rather than be skipped."""
 
-CLOSING = frozenset({"global-auth-url", "block-user-agents", "block-referers"})
+CLOSING = frozenset({"block-user-agents", "block-referers"})
 """Protections of all routes that this version cannot honour: a value closes every route rather than be skipped."""
-
-GLOBAL_AUTH = "global-auth-url"
-"""The one of them that an Ingress may decline (`enable-global-auth`)."""
 
 FIREWALL = frozenset({"enable-modsecurity", "enable-owasp-modsecurity-crs"})
 """Protections of all routes whose absence is told loudly and closes nothing: the operator decided it."""
@@ -227,9 +244,7 @@ UNSUPPORTED = frozenset(
     enable-aio-write enable-auth-access-log enable-brotli enable-modsecurity enable-ocsp enable-opentelemetry
     enable-opentracing enable-owasp-modsecurity-crs enable-serial-reloads enable-syslog error-log-path
     forwarded-for-proxy-protocol-header forwarded-host-header geoip2-autoreload-in-minutes
-    global-auth-always-set-cookie global-auth-cache-duration global-auth-cache-key
-    global-auth-method global-auth-request-redirect global-auth-response-headers global-auth-signin
-    global-auth-signin-redirect-param global-auth-snippet global-rate-limit-memcached-connect-timeout
+    global-auth-snippet global-rate-limit-memcached-connect-timeout
     global-rate-limit-memcached-host global-rate-limit-memcached-max-idle-timeout
     global-rate-limit-memcached-pool-size global-rate-limit-memcached-port global-rate-limit-status-code
     grpc-buffer-size-kb gzip-disable gzip-types hide-headers http-access-log-path http-snippet http2-max-field-size
@@ -237,9 +252,9 @@ UNSUPPORTED = frozenset(
     jaeger-debug-header jaeger-endpoint jaeger-propagation-format jaeger-sampler-host jaeger-sampler-param
     jaeger-sampler-port jaeger-sampler-type jaeger-service-name jaeger-trace-context-header-name
     jaeger-tracer-baggage-header-prefix 
-    load-balance location-snippet log-format-stream lua-shared-dicts main-snippet
+    location-snippet log-format-stream lua-shared-dicts main-snippet
     map-hash-bucket-size max-worker-open-files modsecurity-snippet nginx-status-ipv4-whitelist
-    nginx-status-ipv6-whitelist no-auth-locations opentelemetry-config opentelemetry-operation-name
+    nginx-status-ipv6-whitelist opentelemetry-config opentelemetry-operation-name
     opentelemetry-trust-incoming-span otel-max-export-batch-size otel-max-queuesize otel-sampler
     otel-sampler-parent-based otel-sampler-ratio otel-schedule-delay-millis otel-service-name otlp-collector-host
     otlp-collector-port proxy-headers-hash-bucket-size
@@ -247,7 +262,7 @@ UNSUPPORTED = frozenset(
     proxy-set-headers proxy-stream-next-upstream
     proxy-stream-next-upstream-timeout proxy-stream-next-upstream-tries proxy-stream-responses proxy-stream-timeout
     reuse-port server-name-hash-bucket-size server-name-hash-max-size server-snippet
-    service-upstream skip-access-log-urls ssl-dh-param ssl-early-data ssl-ecdh-curve ssl-session-ticket-key
+    skip-access-log-urls ssl-dh-param ssl-early-data ssl-ecdh-curve ssl-session-ticket-key
     stream-access-log-path stream-snippet syslog-host syslog-port upstream-hash-by upstream-hash-by-subset
     upstream-hash-by-subset-size upstream-keepalive-time use-geoip use-geoip2 variables-hash-bucket-size
     variables-hash-max-size worker-cpu-affinity zipkin-collector-host
@@ -259,7 +274,8 @@ UNSUPPORTED = frozenset(
 def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> tuple[MainSettings, tuple[str, ...]]:
     """The settings, and the keys of protections that cannot be honoured and so close the routes."""
     parsed = dict(_parsed(data, owner, findings))
-    unread = tuple(key for key in PROTECTING & data.keys() if data[key].strip() and _attribute(key) not in parsed)
+    protecting = PROTECTING if data.get("global-auth-url", "").strip() else PROTECTING - GLOBAL_AUTH
+    unread = tuple(key for key in protecting & data.keys() if data[key].strip() and _attribute(key) not in parsed)
     escape = _escape(data, owner, findings)
     settings = dataclasses.replace(MainSettings(), log_format_escape=escape, **parsed)
     settings = _with_fitting_buffers(settings, owner, findings)
@@ -267,7 +283,7 @@ def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -
     _warn_of_log_format(settings, owner, findings)
     closing = tuple(sorted((*unread, *(key for key in CLOSING & data.keys() if data[key].strip()))))
     for key in closing:
-        but = ' but those with enable-global-auth: "false"' if key == GLOBAL_AUTH else ""
+        but = ' but those with enable-global-auth: "false"' if key in GLOBAL_AUTH else ""
         findings.error(
             "configmap-key-unsupported",
             owner,

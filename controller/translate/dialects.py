@@ -1,4 +1,4 @@
-"""Upstreams by how they are spoken to, and the TLS settings that Ingresses of one host share.
+"""Upstreams by how pods are chosen and spoken to, and the TLS settings that Ingresses of one host share.
 
 nginx keeps connections and TLS sessions by upstream and address, whatever they were opened for: a plain one would be
 used for TLS, and one whose certificate nobody checked for a location that asks for the check. So a Service port is one
@@ -14,6 +14,7 @@ from dataclasses import replace
 from controller.model.configuration import CATCH_ALL
 from controller.model.features import LocationFeature
 from controller.model.features.backend_tls import BackendTls
+from controller.model.features.balancing import Balancing
 from controller.model.features.proxying import HostHeader
 from controller.model.features.redirects import OtherNames
 from controller.model.policy import Protocol
@@ -24,7 +25,19 @@ from controller.translate.claims import HostClaims, Source
 _TLS = frozenset({Protocol.HTTPS, Protocol.AUTO_HTTP, Protocol.GRPCS})
 
 
-def dialect_of(policy: IngressPolicy) -> Dialect:
+def dialect_of(policy: IngressPolicy, *, balanced: bool = True) -> Dialect:
+    """How the pods of an Ingress are chosen (not with `balanced` false) and spoken to."""
+    dialect = _spoken(policy)
+    if balanced and policy.balancing != Balancing():
+        method, key = policy.balancing.method, policy.balancing.key
+        digest = f"-{hashlib.sha256(repr(policy.balancing).encode()).hexdigest()[:12]}" if key else ""
+        dialect = dialect._replace(suffix=dialect.tagged(f"{method}{digest}"), balancing=policy.balancing)
+    if policy.through_service:
+        dialect = dialect._replace(suffix=dialect.tagged("service"), through_service=True)
+    return dialect
+
+
+def _spoken(policy: IngressPolicy) -> Dialect:
     """How the pods of an Ingress are spoken to.
 
     With the scheme of each client, or the name that each client asks for, a connection that is kept would be used for

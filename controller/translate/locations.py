@@ -10,12 +10,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from controller.model.configuration import Action, Location, MainSettings, MatchKind, PathMatch, Return
+from controller.model.configuration import (
+    Action,
+    Location,
+    MainSettings,
+    MatchKind,
+    PathMatch,
+    ProxyPass,
+    Return,
+)
 from controller.model.diagnostics import Effect
+from controller.model.features import LocationFeature
+from controller.model.features.authentication import Authentication
 from controller.model.policy import HttpsRedirect, LocationPolicy, Rewrite
 from controller.translate.annotations.policies import IngressPolicy
 from controller.translate.backtracking import check_backtracking
 from controller.translate.backends import UNAVAILABLE, Target, Upstreams
+from controller.translate.canaries import Canaries
+from controller.translate.choices import Choices
 from controller.translate.claims import Claim, HostClaims
 from controller.translate.configmap import GLOBAL_AUTH
 from controller.translate.dialects import dialect_of
@@ -69,7 +81,7 @@ class Locations:
 
     def action_of(self, target: Target, policy: IngressPolicy) -> Action:
         """The target, unless a protection of its Ingress or of all routes is missing: then 503."""
-        missing = [key for key in self.closing if key != GLOBAL_AUTH or policy.global_auth]
+        missing = [key for key in self.closing if key not in GLOBAL_AUTH or policy.global_auth]
         if missing or policy.closed:
             return UNAVAILABLE
         return Return(403) if policy.forbidden else target.action
@@ -82,10 +94,15 @@ class Locations:
             preserve_trailing_slash=policy.preserve_trailing_slash,
             rewrite=rewrite,
             access_log=policy.access_log,
-            hold=policy.hold,
+            hold=policy.hold and not policy.through_service,
             protocol=policy.protocol,
-            features=() if policy.closed else policy.locations,
+            features=() if policy.closed else self._features(policy, path),
         )
+
+    def _features(self, policy: IngressPolicy, path: str) -> tuple[LocationFeature, ...]:
+        if not path.startswith(self.main.no_auth_locations):
+            return policy.locations
+        return tuple(feature for feature in policy.locations if not isinstance(feature, Authentication))
 
     # -- normal hosts
 
@@ -95,7 +112,10 @@ class Locations:
             match = self._literal_match(claim)
             if match is not None and self._owns(owners, match, claim, host):
                 owners[match] = claim
-        found = [self._location(match, claim, None, tls) for match, claim in sorted(owners.items())]
+        canaries = self._canaries.paired(host.canaries, owners, self._literal_match)
+        found = [
+            self._location(match, claim, None, tls, canaries.get(match)) for match, claim in sorted(owners.items())
+        ]
         return [location for location in found if location is not None]
 
     def _literal_match(self, claim: Claim) -> PathMatch | None:
@@ -132,11 +152,14 @@ class Locations:
             elif self._owns(owners, _regex_key(claim), claim, host):
                 owners[_regex_key(claim)] = claim
         self._tell_became_regex(owners.values(), host)
+        canaries = self._canaries.paired(host.canaries, owners, _regex_key)
         drafts = [(pattern, claim) for claim in owners.values() for pattern in _patterns(claim)]
         drafts.sort(key=lambda draft: draft[0], reverse=True)
         drafts.sort(key=lambda draft: len(draft[0]), reverse=True)
         found = [
-            self._location(PathMatch(MatchKind.REGEX, pattern), claim, self._rewrite(claim), tls)
+            self._location(
+                PathMatch(MatchKind.REGEX, pattern), claim, self._rewrite(claim), tls, canaries.get(_regex_key(claim))
+            )
             for pattern, claim in drafts
         ]
         return [location for location in found if location is not None]
@@ -166,16 +189,22 @@ class Locations:
 
     # -- both
 
-    def _location(self, match: PathMatch, claim: Claim, rewrite: Rewrite | None, tls: bool) -> Location | None:
+    def _location(
+        self, match: PathMatch, claim: Claim, rewrite: Rewrite | None, tls: bool, canary: Claim | None
+    ) -> Location | None:
         source = claim.source
-        target = self._target(claim)
+        target, choosing = Choices(self.upstreams, self.findings).of(claim, match, canary)
         if target is None:
             return None
+        action = self.action_of(target, source.policy)
+        policy = self.policy_of(source.policy, claim.path, rewrite, tls=tls)
+        if isinstance(action, ProxyPass):
+            policy = replace(policy, features=(*choosing, *policy.features))
         return Location(
             match,
-            self.action_of(target, source.policy),
+            action,
             claim.ref,
-            self.policy_of(source.policy, claim.path, rewrite, tls=tls),
+            policy,
             target.service,
             target.port,
         )
@@ -184,6 +213,10 @@ class Locations:
         owner = claim.source.key
         where = claim.ref.field.child("backend")
         return self.upstreams.target_of(claim.backend, owner.namespace, owner, where, dialect_of(claim.source.policy))
+
+    @property
+    def _canaries(self) -> Canaries:
+        return Canaries(self.findings, self.upstreams.options.allow_cross_namespace_canaries)
 
     def _owns(self, owners: Mapping[K, Claim], key: K, claim: Claim, host: HostClaims) -> bool:
         """Whether nobody came before. The loser is told, unless it only repeats its own line."""

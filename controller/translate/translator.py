@@ -17,13 +17,15 @@ from controller.translate.annotations.families import error_pages
 from controller.translate.annotations.policies import policy_of
 from controller.translate.backends import Target, Upstreams
 from controller.translate.certificates import Certificates
-from controller.translate.claims import Source, claims_by_host, source_key
+from controller.translate.canaries import tell_strays
+from controller.translate.claims import Source, add_canaries, claims_by_host, source_key
 from controller.translate.configmap import settings_of
 from controller.translate.dialects import settle_backend_tls
 from controller.translate.findings import Findings
 from controller.translate.inspection import is_refused, restrained
 from controller.translate.locations import Locations
 from controller.translate.ownership import Ownership
+from controller.translate.own_hosts import settle_own_hosts
 from controller.translate.resources import Resources
 from controller.translate.selection import select_ingresses
 from controller.translate.servers import Servers
@@ -59,6 +61,7 @@ def translate(
         _default_target(upstreams, options, main, findings),
         error_pages.of_everyone(main, resources),
     ).build(hosts, sources)
+    servers = settle_own_hosts(servers, f"{options.annotations_prefix}/auth-url", options.configmap, findings)
     default_certificate = certificates.default()
     configuration = Configuration(
         main=main,

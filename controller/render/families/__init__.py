@@ -8,6 +8,7 @@ from typing import Any
 
 from controller.model.features import Feature
 from controller.model.features.access import AccessLists, Bandwidth, Limits
+from controller.model.features.authentication import BasicAuth, ExternalAuth, Satisfy
 from controller.model.features.backend_tls import BackendTls, FastCgi
 from controller.model.features.client_certificates import CipherList, CipherPreference, ClientCertificates
 from controller.model.features.cors import Cors
@@ -20,9 +21,11 @@ from controller.model.features.response_headers import ResponseHeaders
 from controller.render.families import (
     access,
     backend_tls,
+    basic_auth,
     client_certificates,
     cors,
     error_pages,
+    external_auth,
     logging,
     mirror,
     proxying,
@@ -42,6 +45,9 @@ RENDERERS: dict[type[Feature], Callable[[Any, Context], Part]] = {
     AppRoot: redirects.app_root,
     AccessLists: access.access_lists,
     Limits: access.limits,
+    Satisfy: basic_auth.satisfy,
+    BasicAuth: basic_auth.basic_auth,
+    ExternalAuth: external_auth.render,
     Bandwidth: access.bandwidth,
     Proxying: proxying.render,
     HostHeader: proxying.host_header,

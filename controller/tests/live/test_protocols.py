@@ -139,7 +139,7 @@ def headrace(run: Run, peers: dict[str, Any]) -> Headrace:
         host("http", "plain", backend_protocol="http"),
         host("auto", "both", backend_protocol="AUTO_HTTP"),
         host("auto-lower", "both", backend_protocol="auto_http"),
-        host("old", "plain", secure_backends="true", grpc_backend="true"),
+        host("old", "plain", secure_backends="true", grpc_backend="true", secure_verify_ca_secret="ca"),
         host("rewritten", "tls", "/old", backend_protocol="HTTPS", rewrite_target="/new"),
         host("https-vhost", "tls", backend_protocol="HTTPS", upstream_vhost="inner.test"),
         host("https-slow", "tls", backend_protocol="HTTPS", proxy_read_timeout="1"),
@@ -351,12 +351,14 @@ def _waits(headrace: Headrace, url: str) -> bool:
         return True
 
 
-@pytest.mark.shows("secure-backends", "grpc-backend")
+@pytest.mark.shows("secure-backends", "grpc-backend", "secure-verify-ca-secret")
 def test_old_names_have_no_effect_and_the_new_ones_are_told(headrace: Headrace) -> None:
     assert headrace.get("http://old.test/").backend == "plain"
-    hints = {finding["field"]: finding["hint"] for finding in findings(headrace, "old")}
-    assert "backend-protocol: HTTPS" in next(hint for field, hint in hints.items() if "secure-backends" in field)
-    assert "backend-protocol: GRPC" in next(hint for field, hint in hints.items() if "grpc-backend" in field)
+    told = json.dumps(findings(headrace, "old"))
+    for old in ("secure-backends", "grpc-backend", "secure-verify-ca-secret"):
+        assert old in told
+    for new in ("backend-protocol: HTTPS", "backend-protocol: GRPC", "proxy-ssl-secret"):
+        assert new in told
 
 
 # -- gRPC

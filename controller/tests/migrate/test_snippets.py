@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.migrate.answers import Outcome, Place, Where
 from controller.migrate.directives import known
@@ -220,3 +222,22 @@ def test_the_common_directives_are_known() -> None:
         ssl_protocols set_real_ip_from proxy_cookie_path proxy_hide_header error_page access_log set map
         content_by_lua_block proxy_pass proxy_redirect include""".split()
     assert [name for name in common if not known(name)] == []
+
+
+_WORDS = """add_header more_set_headers proxy_set_header rewrite return if location limit_req limit_conn deny allow
+    error_page access_log mirror expires proxy_buffers auth_basic auth_request_set log_format proxy_redirect
+    real_ip_header server_name more_clear_headers limit_rate client_max_body_size ( $host = ~ $b "x y" 301 403
+    https://a.test/ on off all { } ; ; ;""".split()
+_PLACES = (
+    PLACE,
+    Place("http-snippet", "infra"),
+    Place("auth-snippet", "shop", "web"),
+    Place("stream-snippet", "infra"),
+)
+
+
+@given(st.lists(st.sampled_from(_WORDS), max_size=14), st.sampled_from(_PLACES))
+def test_any_snippet_has_an_answer_and_no_value_is_offered_that_is_not_taken(words: list[str], place: Place) -> None:
+    for advice in advise(" ".join(words), place):
+        assert advice.answer.note or advice.answer.replacements
+        assert not [made for made in advice.answer.replacements if made.fault]

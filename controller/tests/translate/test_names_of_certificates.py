@@ -33,7 +33,7 @@ def test_patterns(text: str) -> None:
      r"CN=\u0041", r"CN=\p{L}", "CN=\\", "CN='", "CN=" + "a" * 254, "CN=é"],
 )  # fmt: skip
 def test_what_is_no_pattern(text: str) -> None:
-    with pytest.raises(ValueError, match="expected|not a regular expression"):
+    with pytest.raises(ValueError, match=r"expected|not a regular expression"):
         MATCH_CN.grammar(text)
 
 

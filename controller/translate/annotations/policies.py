@@ -9,11 +9,19 @@ from controller.k8s.ingress import Ingress
 from controller.model.configuration import MainSettings
 from controller.model.diagnostics import Effect
 from controller.model.features import LocationFeature, ServerFeature
+from controller.model.features.balancing import Affinity, Balancing, CanaryRules
 from controller.model.policy import Protocol
 from controller.model.refs import ObjectKey
 from controller.translate.annotations import registry, values
 from controller.translate.annotations.annotation import OUR_PREFIX, Annotation
-from controller.translate.annotations.families import client_certificates, protocols
+from controller.translate.annotations.families import (
+    affinity,
+    balancing,
+    canary,
+    client_certificates,
+    external_auth,
+    protocols,
+)
 from controller.translate.annotations.reader import Reader
 from controller.translate.annotations.registry import FAMILIES, OUR_ANNOTATIONS, VERDICTS, Verdict
 from controller.translate.findings import Findings
@@ -22,7 +30,7 @@ from controller.translate.resources import Resources
 
 @dataclass(frozen=True, slots=True)
 class IngressPolicy:
-    """What the annotations of one Ingress ask for.
+    """What the annotations of one Ingress ask for. Of a canary's only those about canaries and balancing count.
 
     `closed`: its paths answer 503, because a protection is missing. `forbidden`: they answer 403, because clients
     cannot be asked for certificates. `global_auth`: `global-auth-url` is for it too.
@@ -36,7 +44,10 @@ class IngressPolicy:
     preserve_trailing_slash: bool = False
     access_log: bool = True
     hold: bool = True
-    canary: bool = False
+    canary: CanaryRules | None = None
+    affinity: Affinity | None = None
+    balancing: Balancing = Balancing()
+    through_service: bool = False
     global_auth: bool = True
     closed: bool = False
     protocol: Protocol = Protocol.HTTP
@@ -50,6 +61,9 @@ def policy_of(
 ) -> IngressPolicy:
     """Reads every annotation of the Ingress once."""
     reader = Reader(ingress, key, main, resources, findings)
+    rules = canary.of_ingress(reader)
+    if rules is not None:
+        return _canary(reader, rules)
     features = tuple(feature for family in FAMILIES for feature in family.read(reader))
     closed = _report_the_rest(reader)
     return IngressPolicy(
@@ -60,8 +74,10 @@ def policy_of(
         preserve_trailing_slash=reader.value(registry.PRESERVE_TRAILING_SLASH, main.preserve_trailing_slash),
         access_log=reader.value(registry.ENABLE_ACCESS_LOG, True),
         hold=reader.value(registry.HOLD, True),
-        canary=_canary(reader),
-        global_auth=reader.value(registry.ENABLE_GLOBAL_AUTH, True),
+        affinity=affinity.of_ingress(reader),
+        balancing=balancing.of_ingress(reader),
+        through_service=balancing.through_service(reader),
+        global_auth=external_auth.is_for(reader),
         closed=closed or reader.closed,
         protocol=protocols.of_ingress(reader),
         forbidden=client_certificates.BROKEN in features,
@@ -70,22 +86,25 @@ def policy_of(
     )
 
 
-def _canary(reader: Reader) -> bool:
-    """Whether this is one; told as a whole, because none of its paths is made."""
-    found = reader.value(registry.CANARY, False)
-    if found:
-        reader.error(registry.CANARY, registry.CANARIES_TOLD, Effect.OBJECT_IGNORED, code="annotation-unsupported")
-    return found
+def _canary(reader: Reader, rules: CanaryRules) -> IngressPolicy:
+    """Everything else comes from the Ingress whose requests it shares, protections too, and so needs no finding."""
+    _report_the_rest(reader, frozenset({Verdict.CLOSES, Verdict.UNSUPPORTED}))
+    return IngressPolicy(
+        canary=rules,
+        affinity=affinity.of_ingress(reader),
+        balancing=balancing.of_ingress(reader),
+        through_service=balancing.through_service(reader),
+    )
 
 
-def _report_the_rest(reader: Reader) -> bool:
+def _report_the_rest(reader: Reader, untold: frozenset[Verdict] = frozenset()) -> bool:
     """Findings for what is not carried out. True where one of them closes the paths of the Ingress."""
     closed = False
     obsolete = []
     for name, text in sorted(reader.named.items()):
         verdict = VERDICTS.get(name)
         where = Annotation(name, values.boolean)
-        if not text or registry.HARMLESS.get(name) == text.lower():
+        if not text or registry.HARMLESS.get(name) == text.lower() or verdict in untold:
             continue
         if verdict is None:
             _unknown(reader, where, VERDICTS, reader.prefix)
@@ -93,7 +112,7 @@ def _report_the_rest(reader: Reader) -> bool:
             closed |= _closes(reader, where)
         elif verdict is Verdict.OBSOLETE:
             obsolete.append(where)
-        elif verdict in (Verdict.REFUSED, Verdict.UNSUPPORTED) and not name.startswith("canary"):
+        elif verdict in (Verdict.REFUSED, Verdict.UNSUPPORTED):
             told = registry.UNSUPPORTED_TOLD.get(name, registry.TOLD[verdict])
             reader.warn(where, told, registry.INSTEAD.get(name, ""), code=f"annotation-{verdict}")
     _obsolete(reader, obsolete)

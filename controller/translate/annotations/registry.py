@@ -23,16 +23,22 @@ from controller.translate.annotations import values
 from controller.translate.annotations.annotation import Annotation
 from controller.translate.annotations.families import (
     access,
+    affinity,
     backend_tls,
+    balancing,
+    basic_auth,
+    canary,
     client_certificates,
     cors,
     error_pages,
+    external_auth,
     logging,
     mirror,
     protocols,
     proxying,
     redirects,
     response_headers,
+    satisfy,
     server_ciphers,
 )
 from controller.translate.annotations.reader import Reader
@@ -63,6 +69,9 @@ FAMILIES: tuple[Family, ...] = (
     Family(redirects.ANNOTATIONS, redirects.read),
     Family(cors.ANNOTATIONS, cors.read),
     Family(access.ANNOTATIONS, access.read),
+    Family(satisfy.ANNOTATIONS, satisfy.read),
+    Family(basic_auth.ANNOTATIONS, basic_auth.read),
+    Family(external_auth.ANNOTATIONS, external_auth.read),
     Family(mirror.ANNOTATIONS, mirror.read),
     Family(proxying.ANNOTATIONS, proxying.read),
     Family(protocols.ANNOTATIONS, protocols.read),
@@ -77,7 +86,6 @@ SSL_REDIRECT = Annotation("ssl-redirect", values.boolean)
 FORCE_SSL_REDIRECT = Annotation("force-ssl-redirect", values.boolean)
 PRESERVE_TRAILING_SLASH = Annotation("preserve-trailing-slash", values.boolean)
 ENABLE_ACCESS_LOG = Annotation("enable-access-log", values.boolean)
-ENABLE_GLOBAL_AUTH = Annotation("enable-global-auth", values.boolean)
 HOLD = Annotation("hold", values.boolean, ours=True)
 
 HONOURED: tuple[Annotation[Any], ...] = (
@@ -87,18 +95,16 @@ HONOURED: tuple[Annotation[Any], ...] = (
     FORCE_SSL_REDIRECT,
     PRESERVE_TRAILING_SLASH,
     ENABLE_ACCESS_LOG,
-    ENABLE_GLOBAL_AUTH,
     HOLD,
+    *balancing.ANNOTATIONS,
+    *affinity.ANNOTATIONS,
+    *canary.ANNOTATIONS,
     *(annotation for family in FAMILIES for annotation in family.annotations),
 )
-
-CANARY = Annotation("canary", values.boolean)
-"""Unsupported, and read all the same: where it is true nothing of the Ingress is used."""
 
 _NAMES: dict[Verdict, str] = {
     Verdict.HONOURED: " ".join(annotation.name for annotation in HONOURED if not annotation.ours),
     Verdict.CLOSES: """
-        auth-type auth-secret auth-url
         enable-modsecurity enable-owasp-core-rules
     """,
     Verdict.REFUSED: """
@@ -116,18 +122,7 @@ _NAMES: dict[Verdict, str] = {
     Verdict.SILENT: "http2-push-preload",
     Verdict.UNSUPPORTED: """
         enable-opentelemetry opentelemetry-trust-incoming-span opentelemetry-operation-name modsecurity-transaction-id
-        service-upstream
-        load-balance upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size
-        auth-secret-type auth-realm auth-method auth-signin
-        auth-signin-redirect-param auth-response-headers auth-proxy-set-headers auth-request-redirect
-        auth-always-set-cookie auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars
-        auth-keepalive-requests auth-keepalive-timeout satisfy
         ssl-passthrough
-        canary canary-by-header canary-by-header-value
-        canary-by-header-pattern canary-by-cookie canary-weight canary-weight-total affinity affinity-mode
-        affinity-canary-behavior session-cookie-name session-cookie-path session-cookie-domain session-cookie-expires
-        session-cookie-max-age session-cookie-secure session-cookie-samesite session-cookie-conditional-samesite-none
-        session-cookie-change-on-failure
     """,
 }
 
@@ -179,7 +174,6 @@ INSTEAD = {
 }
 """What to use now."""
 
-CANARIES_TOLD = "Canaries are not carried out in this version, so all traffic stays with the main Ingress."
 UNKNOWN_TOLD = "There is no such annotation."
 
 OUR_ANNOTATIONS = frozenset(annotation.name for annotation in HONOURED if annotation.ours)

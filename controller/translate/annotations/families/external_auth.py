@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from controller.model.configuration import Idle, ProxyPass
@@ -67,6 +68,14 @@ def _key(text: str) -> str:
     return re.sub(r"\$([A-Za-z0-9_]+)", r"${\1}", text).replace(" ", "")
 
 
+def _copied(text: str) -> tuple[str, ...]:
+    names = {name.strip().lower(): name.strip() for name in text.split(",") if name.strip()}
+    framing = sorted(names.keys() & response_headers.FRAMING)
+    if framing:
+        raise ValueError(f"{framing[0]} is part of how a message is sent")
+    return tuple(names.values())
+
+
 url = Grammar(
     re.compile(_URL.pattern),
     "a URL such as https://auth.example.com/check; variables can be in its path and query, and $host can be its host",
@@ -75,10 +84,10 @@ url = Grammar(
 signin_url = Grammar(url.pattern, url.expected, str)
 method = Grammar(re.compile(_METHODS), f"one of {', '.join(_METHODS.split('|'))}", str)
 parameter = Grammar(re.compile("[A-Za-z0-9._~-]{1,100}"), "the name of a parameter", str)
-names = Grammar(
+copied_headers = Grammar(
     re.compile(rf" *{_NAME} *(?:, *{_NAME} *)*,? *"),
     "names of headers with commas between",
-    lambda text: tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip())),
+    _copied,
 )
 request_redirect = Grammar(re.compile(variables.TEXT), "a URL or a path without blanks; variables can be in it", str)
 cache_key = Grammar(re.compile(variables.KEY), "words and variables such as $cookie_name$http_authorization", _key)
@@ -89,7 +98,7 @@ URL = Annotation("auth-url", url)
 METHOD = Annotation("auth-method", method)
 SIGN_IN = Annotation("auth-signin", signin_url)
 PARAMETER = Annotation("auth-signin-redirect-param", parameter)
-RESPONSE_HEADERS = Annotation("auth-response-headers", names)
+RESPONSE_HEADERS = Annotation("auth-response-headers", copied_headers)
 HEADERS = Annotation("auth-proxy-set-headers", response_headers.reference)
 REQUEST_REDIRECT = Annotation("auth-request-redirect", request_redirect)
 ALWAYS_SET_COOKIE = Annotation("auth-always-set-cookie", values.boolean)
@@ -105,6 +114,8 @@ ANNOTATIONS = (
     CACHE_DURATION, KEEP, KEEP_REQUESTS, KEEP_TIMEOUT, SHARE_VARIABLES, ENABLE_GLOBAL,
 )  # fmt: skip
 GLOBAL_URL = "global-auth-url"
+MOST_IDLE = 1024
+"""nginx sets memory aside for each."""
 
 
 def read(reader: Reader) -> Iterable[LocationFeature]:
@@ -133,23 +144,19 @@ def _own(reader: Reader) -> ExternalAuth | None:
     sign_in = reader.value(SIGN_IN, "")
     key, valid = reader.value(CACHE_KEY, ""), reader.secure(CACHE_DURATION, DEFAULT_CACHED)
     keep, idle = _kept(reader)
-    copied = reader.secure(RESPONSE_HEADERS, ())
     wanted = ExternalAuth(
         upstream=None,
         host="",
         uri="",
         method=reader.secure(METHOD, ""),
         sign_in=_sign_in(sign_in, reader.value(PARAMETER, DEFAULT_PARAMETER)),
-        response_headers=copied,
+        response_headers=reader.secure(RESPONSE_HEADERS, ()),
         headers=headers,
         request_redirect=reader.secure(REQUEST_REDIRECT, ""),
         always_set_cookie=reader.secure(ALWAYS_SET_COOKIE, False),
         cache=AnswerCache(key, valid) if key else None,
         keep=keep,
     )
-    framing = next((name for name in copied if name.lower() in response_headers.FRAMING), "")
-    if framing:
-        reader.close(RESPONSE_HEADERS, f"The header {framing} is part of how a message is sent.")
     if key and "$" not in key:
         told = "The key is the same for all clients, so they share one answer of the service."
         reader.warn(CACHE_KEY, told, "Use a variable such as $cookie_name or $http_authorization.")
@@ -192,20 +199,13 @@ def _everyones(reader: Reader) -> ExternalAuth | None:
 def _asked_at(target: UrlOfService, wanted: ExternalAuth, reader: Reader, idle: Idle | None) -> ExternalAuth:
     """Raises `ValueError` with the reason where no route may lead there."""
     place = _place(target, reader, idle)
-    return ExternalAuth(
+    return replace(
+        wanted,
         upstream=place.upstream,
         host=place.host,
         uri=target.uri,
         tls=target.tls,
         server_name=place.server_name,
-        method=wanted.method,
-        sign_in=wanted.sign_in,
-        response_headers=wanted.response_headers,
-        headers=wanted.headers,
-        request_redirect=wanted.request_redirect,
-        always_set_cookie=wanted.always_set_cookie,
-        cache=wanted.cache,
-        keep=wanted.keep,
     )
 
 
@@ -233,7 +233,7 @@ def _kept(reader: Reader) -> tuple[bool, Idle | None]:
     connections = reader.value(KEEP, None)
     if connections is None:
         return True, None
-    idle = Idle(connections, reader.value(KEEP_REQUESTS, 1000), reader.value(KEEP_TIMEOUT, 60))
+    idle = Idle(min(connections, MOST_IDLE), reader.value(KEEP_REQUESTS, 1000), reader.value(KEEP_TIMEOUT, 60))
     return (True, idle) if all(idle) else (False, None)
 
 
