@@ -290,7 +290,7 @@ class App:
             self._served = configuration
         self._report = with_quarantine(translation.report, result.quarantined)
         self._use_external_names(configuration)
-        self._outside.want_secrets(translation.references.secrets)
+        self._outside.want(translation.references.secrets | translation.references.configmaps)
         fresh = self._told.tell(self._report)
         self._outside.on_round(translation.ingresses, self._report, fresh)
         self._metrics.record_report(self._report)

@@ -100,8 +100,8 @@ class ClusterOutside:
         if self._events:
             self._events.round_done(ingresses, report.diagnostics)
 
-    def want_secrets(self, keys: frozenset[ObjectKey]) -> None:
-        self._cluster.want_secrets(keys)
+    def want(self, keys: frozenset[ObjectKey]) -> None:
+        self._cluster.want(keys)
 
     async def close(self, store: Store) -> None:
         """Clears the status if nobody else serves, then gives the Lease away. Takes 13 seconds at most."""

@@ -39,7 +39,7 @@ class Outside(Protocol):
         """A configuration was applied for these Ingresses; `fresh` are the findings that are new."""
         ...
 
-    def want_secrets(self, keys: frozenset[ObjectKey]) -> None:
+    def want(self, keys: frozenset[ObjectKey]) -> None:
         """Secrets that the configuration refers to, whatever their type."""
         ...
 
@@ -70,7 +70,7 @@ class ManifestsOutside:
     def on_round(self, ingresses: Sequence[ObjectKey], report: Report, fresh: Sequence[Diagnostic]) -> None:
         pass
 
-    def want_secrets(self, keys: frozenset[ObjectKey]) -> None:
+    def want(self, keys: frozenset[ObjectKey]) -> None:
         pass
 
     async def close(self, store: Store) -> None:

@@ -11,6 +11,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+from msgspec import Struct
+
+from controller.k8s.codec import key_of
+from controller.k8s.core import ConfigMap
 from controller.k8s.ingress import Ingress
 from controller.model.errors import ApiForbidden, ApiUnavailable, ResourceExpired
 from controller.model.options import HostOwnership, Options
@@ -21,13 +25,14 @@ from controller.sources.reflector import Clock, Reflector, WatchStats, list_page
 from controller.sources.scope import Scope
 from controller.state.events import Applied, Deleted, Event, Rejected, Synced, Unreadable
 from controller.state.store import DISPENSABLE
+from controller.translate.annotations.naming import objects_named_by, objects_named_in
 
 logger = logging.getLogger(__name__)
 
 TLS_SECRETS = "type=kubernetes.io/tls"
 SERVICE_LABEL = "kubernetes.io/service-name"
 LOOK_SECONDS = 10.0
-"""How long named Secrets may keep the start waiting."""
+"""How long named Secrets and ConfigMaps may keep the start waiting."""
 
 
 def scopes_of(options: Options, services: Iterable[ObjectKey] = ()) -> tuple[Scope, ...]:
@@ -58,10 +63,17 @@ def expected_kinds(options: Options) -> frozenset[Kind]:
     return frozenset(scope.kind for scope in scopes_of(options))
 
 
-def secrets_named_by(ingress: Ingress) -> frozenset[ObjectKey]:
-    """Those of `spec.tls`."""
-    namespace = ingress.metadata.namespace
-    return frozenset(ObjectKey(Kind.SECRET, namespace, tls.secret_name) for tls in ingress.spec.tls if tls.secret_name)
+def named_by(built: Struct, options: Options) -> frozenset[ObjectKey]:
+    """Secrets and ConfigMaps that an Ingress or the controller's ConfigMap names: needed before the first build."""
+    if isinstance(built, Ingress):
+        namespace = built.metadata.namespace
+        named = frozenset(
+            ObjectKey(Kind.SECRET, namespace, tls.secret_name) for tls in built.spec.tls if tls.secret_name
+        )
+        return named | objects_named_by(built.metadata.annotations or {}, namespace, options.annotations_prefix)
+    if isinstance(built, ConfigMap) and key_of(Kind.CONFIG_MAP, built) == options.configmap:
+        return objects_named_in(built.data, built.metadata.namespace)
+    return frozenset()
 
 
 class ClusterSource:
@@ -71,6 +83,7 @@ class ClusterSource:
         self, api: Api, options: Options, *, services: Iterable[ObjectKey] = (), clock: Clock | None = None
     ) -> None:
         self._reflectors = tuple(Reflector(scope, api, clock=clock) for scope in scopes_of(options, services))
+        self._options = options
         self._always = frozenset(filter(None, [options.default_ssl_certificate]))
         self._by_name = ByName(api, self._tell, self._is_brought, clock=clock)
         self._unfinished = {reflector.scope for reflector in self._reflectors}
@@ -78,7 +91,7 @@ class ClusterSource:
         self._main = frozenset({r.scope.kind: r.scope for r in reversed(self._reflectors)}.values())
         self._named: set[ObjectKey] = set()
         self._forbidden: set[Kind] = set()
-        self._ingresses_and_secrets = asyncio.Event()
+        self._all_that_name = asyncio.Event()
         self._emit: Emit = _nobody
 
     def stats(self) -> tuple[WatchStats, ...]:
@@ -88,8 +101,8 @@ class ClusterSource:
             by_kind.setdefault(found.kind, []).append(found)
         return tuple(_sum_of(kind, stats) for kind, stats in sorted(by_kind.items()))
 
-    def want_secrets(self, keys: frozenset[ObjectKey]) -> None:
-        """Secrets that the configuration refers to, whatever their type; to be told after every build."""
+    def want(self, keys: frozenset[ObjectKey]) -> None:
+        """Secrets of any type and ConfigMaps that the configuration refers to; to be told after every build."""
         self._by_name.want(keys | self._always)
 
     async def run(self, emit: Emit) -> None:
@@ -114,10 +127,12 @@ class ClusterSource:
                 if scope in self._main:
                     self._forbidden.add(kind)
                 self._end(scope)
-            case Applied(_, Ingress() as ingress) if scope in self._unfinished:
-                self._named |= secrets_named_by(ingress)
+            case Applied(_, Ingress() as built) if scope in self._unfinished:
+                self._named |= named_by(built, self._options)
                 self._tell(event)
-            case Applied(key) | Deleted(key) if key.kind is Kind.SECRET:
+            case Applied(key) | Deleted(key) if key.kind in (Kind.SECRET, Kind.CONFIG_MAP):
+                if scope in self._unfinished and isinstance(event, Applied):
+                    self._named |= named_by(event.object, self._options)
                 # A Secret made anew with another type goes here and comes by name, in whatever order we hear of it.
                 if not (isinstance(event, Deleted) and self._by_name.has(key)):
                     self._tell(event)
@@ -130,8 +145,8 @@ class ClusterSource:
         first = scope in self._unfinished
         self._unfinished.discard(scope)
         kinds = {unfinished.kind for unfinished in self._unfinished}
-        if not kinds & {Kind.INGRESS, Kind.SECRET}:
-            self._ingresses_and_secrets.set()
+        if not kinds & {Kind.INGRESS, Kind.SECRET, Kind.CONFIG_MAP}:
+            self._all_that_name.set()
         if scope.kind not in kinds and not (first and scope.kind is Kind.SECRET):
             self._close(scope.kind)
 
@@ -139,13 +154,13 @@ class ClusterSource:
         self._tell(Unreadable(kind) if kind in self._forbidden else Synced(kind))
 
     async def _finish_secrets(self) -> None:
-        await self._ingresses_and_secrets.wait()
+        await self._all_that_name.wait()
         self._by_name.want(frozenset(self._named) | self._always)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._by_name.looked()
         except TimeoutError:
-            logger.warning("starting without all Secrets", extra={"seconds": LOOK_SECONDS})
+            logger.warning("starting without all named objects", extra={"seconds": LOOK_SECONDS})
         self._close(Kind.SECRET)
 
     def _is_brought(self, key: ObjectKey) -> bool:
@@ -193,12 +208,12 @@ async def read_all(
 
 
 async def read_scopes(api: Api, options: Options) -> list[Event]:
-    """Every scope of these options, then the Secrets that their Ingresses name and that did not come yet."""
+    """Every scope of these options, then what their objects name and that did not come yet."""
     events: list[Event] = []
     for scope in scopes_of(options):
         events += await _read_once(api, scope)
     applied = {event.key: event.object for event in events if isinstance(event, Applied)}
-    named = {key for built in applied.values() if isinstance(built, Ingress) for key in secrets_named_by(built)}
+    named = {key for built in applied.values() for key in named_by(built, options)}
     named |= frozenset(filter(None, [options.default_ssl_certificate]))
     for key in sorted(named - applied.keys()):
         events += await _read_named(api, key)

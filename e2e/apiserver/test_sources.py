@@ -70,8 +70,8 @@ class Reading:
         self.told.append(event)
         self.store.apply(event)
 
-    def want_secrets(self, keys: frozenset[ObjectKey]) -> None:
-        self._loop.call_soon_threadsafe(self.source.want_secrets, keys)
+    def want(self, keys: frozenset[ObjectKey]) -> None:
+        self._loop.call_soon_threadsafe(self.source.want, keys)
 
     def until(self, condition: Callable[[], bool], seconds: float = IN_TIME) -> float:
         """Seconds waited."""
@@ -173,13 +173,13 @@ def test_a_secret_may_change_its_type(control_plane: ControlPlane, account: Path
     pair = tls_secret("pair", key_pair("a.test"), namespace)
     control_plane.apply(web(namespace, tls=[{"secretName": "pair"}]), opaque("pair", namespace))
     with reading(account, Options()) as run:
-        run.want_secrets(frozenset({key}))
+        run.want(frozenset({key}))
         before = run.store.object(key)
         for made in (pair, opaque("pair", namespace, "y"), pair, opaque("pair", namespace, "z")):
             control_plane.kubectl("replace", "--force", "-f", "-", input=json.dumps(made))
             run.until(lambda: run.has(key) and run.store.object(key) != before)  # noqa: B023
             before = run.store.object(key)
-        run.want_secrets(frozenset())
+        run.want(frozenset())
         run.until(lambda: not run.has(key))
 
 
@@ -188,10 +188,10 @@ def test_thousands_of_secrets_that_do_not_exist_are_looked_for_in_good_order(
 ) -> None:
     with reading(account, Options()) as run:
         begun = time.monotonic()
-        run.want_secrets(frozenset(ObjectKey(Kind.SECRET, namespace, f"missing-{n}") for n in range(2_000)))
+        run.want(frozenset(ObjectKey(Kind.SECRET, namespace, f"missing-{n}") for n in range(2_000)))
         run.until(lambda: run.stats(Kind.SECRET).relists > 2_000, 60)
         print(f"2,000 missing Secrets were looked for in {time.monotonic() - begun:.1f} s")
-        run.want_secrets(frozenset())
+        run.want(frozenset())
     assert not caplog.records
 
 

@@ -12,7 +12,9 @@ from controller.tests.live.objects import Object, app, ingress, key_pair, tls_se
 OLD, YOUNG = "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"
 
 
-def host(name: str, path: str = "/", *, tls: str = "", created: str | None = None, of: str = "", **annotations: str):
+def host(
+    name: str, path: str = "/", *, tls: str = "", created: str | None = None, of: str = "", **annotations: str
+) -> Object:
     written = {key.replace("_", "-"): value for key, value in annotations.items()}
     name_of_host = f"{of or name}.test"
     section = [{"hosts": [name_of_host], "secretName": tls}] if tls else None

@@ -155,6 +155,30 @@ async def test_ready_comes_only_with_the_secrets_that_ingresses_name() -> None:
     assert "Secret" not in world.asked
 
 
+async def test_ready_comes_only_with_what_annotations_and_keys_name() -> None:
+    """Or a route with a password would answer 503 at each start, until its Secret has been looked for."""
+    prefix = "nginx.ingress.kubernetes.io"
+    annotated = document("a")
+    annotated["metadata"]["annotations"] = {
+        f"{prefix}/auth-secret": "users", f"{prefix}/auth-tls-secret": "other/ca", f"{prefix}/custom-headers": "headers",
+        f"{prefix}/proxy-ssl-secret": "no such name",
+    }  # fmt: skip
+    settings = "ConfigMap in hr with metadata.name=settings"
+    world = World({
+        "Ingress": [annotated],
+        settings: [document("settings", namespace="hr", data={"add-headers": "hr/more", "hsts": "false"})],
+        "Secret in team with metadata.name=users": [document("users")],
+        "Secret in other with metadata.name=ca": [document("ca", namespace="other")],
+        "ConfigMap in team with metadata.name=headers": [document("headers")],
+        "ConfigMap in hr with metadata.name=more": [document("more", namespace="hr")],
+    })  # fmt: skip
+    async with Run(world, Options(configmap=ObjectKey(Kind.CONFIG_MAP, "hr", "settings"))) as run:
+        await run.until_ready()
+        found = run.store.snapshot()
+        assert {key.path for key in found.secrets} == {"team/users", "other/ca"}
+        assert {key.path for key in found.configmaps} == {"hr/settings", "hr/more", "team/headers"}
+
+
 async def test_without_the_right_to_list_secrets_they_come_by_name() -> None:
     world = World({
         "Ingress": [document("a", spec={"tls": [{"secretName": "pair"}]})],
@@ -183,12 +207,12 @@ async def test_wanted_secrets_are_followed_and_forgotten() -> None:
     world = World()
     async with Run(world) as run:
         await run.until_ready()
-        run.source.want_secrets(frozenset({secret("basic")}))
+        run.source.want(frozenset({secret("basic")}))
         scope = "Secret in team with metadata.name=basic"
         await world.until(lambda: scope in world.watched)
         world.say(scope, "ADDED", "basic", "11")
         await run.until_secrets("basic")
-        run.source.want_secrets(frozenset())
+        run.source.want(frozenset())
         await run.until_secrets()
         assert scope not in world.watched
 
@@ -198,12 +222,12 @@ async def test_a_secret_that_the_type_watch_loses_is_looked_for_by_name() -> Non
     world = World({TLS: [document("pair")]})
     async with Run(world) as run:
         await run.until_ready()
-        run.source.want_secrets(frozenset({secret("pair")}))
+        run.source.want(frozenset({secret("pair")}))
         await run.until_secrets("pair")
         world.objects["Secret in team with metadata.name=pair"] = [document("pair", "20")]
         world.say(TLS, "DELETED", "pair", "19")
         await run.until_secrets()
-        run.source.want_secrets(frozenset({secret("pair")}))
+        run.source.want(frozenset({secret("pair")}))
         await run.until_secrets("pair")
 
 
@@ -212,13 +236,13 @@ async def test_a_secret_that_both_watches_bring_outlives_the_end_of_one() -> Non
     world, scope = World(), "Secret in team with metadata.name=pair"
     async with Run(world) as run:
         await run.until_ready()
-        run.source.want_secrets(frozenset({secret("pair")}))
+        run.source.want(frozenset({secret("pair")}))
         await world.until(lambda: scope in world.watched)
         for each in (TLS, scope):
             world.say(each, "ADDED", "pair", "11")
         await run.until_secrets("pair")
         await asyncio.sleep(0.01)
-        run.source.want_secrets(frozenset({secret("pair")}))
+        run.source.want(frozenset({secret("pair")}))
         await asyncio.sleep(0.01)
         assert scope not in world.watched
         assert secret("pair") in run.store.snapshot().secrets
@@ -229,7 +253,7 @@ async def test_a_secret_that_is_made_anew_with_another_type_is_neither_lost_nor_
     world = World()
     async with Run(world) as run:
         await run.until_ready()
-        run.source.want_secrets(frozenset({secret("pair")}))
+        run.source.want(frozenset({secret("pair")}))
         await world.until(lambda: named in world.watched)
         world.say(named, "ADDED", "pair", "11")
         await run.until_secrets("pair")
