@@ -22,10 +22,10 @@ from controller.dataplane.result import ApplyResult, Outcome
 from controller.dataplane.worker_user import worker_user
 from controller.endpoints.external import ExternalNames, ExternalOptions, cluster_service, target_of, targets_of_urls
 from controller.endpoints.service import EndpointService
-from controller.endpoints.table import Address, restore
+from controller.endpoints.table import Address, port_label, restore
 from controller.findings import FindingsLog, with_quarantine
 from controller.kept import kept_certificates
-from controller.layouts import SavedPorts, layout_of, prepare_directories, sentinel_port_of
+from controller.layouts import SavedPorts, layout_of, prepare_directories, sentinel_port_of, with_own_ports
 from controller.model.configuration import DEFAULT_CERTIFICATE, Configuration
 from controller.model.diagnostics import Report
 from controller.model.errors import HeadraceError, NginxRefused
@@ -130,7 +130,7 @@ class App:
         self._requests = RequestLog(Path(layout.metrics_log), self._metrics.requests)
         self._data_plane = DataPlane(layout, reload_interval=settings.reload_interval)
         kept = kept_certificates(Path(layout.certificates_dir))
-        self._builder = Builder(settings.options, Renderer(layout), kept)
+        self._builder = Builder(with_own_ports(settings, layout), Renderer(layout), kept)
         self._reconciler = Reconciler(
             self._builder,
             self,
@@ -311,6 +311,9 @@ class App:
         for upstream in configuration.upstreams.values():
             if upstream.external and not upstream.host:
                 ports.setdefault(upstream.service, []).append(upstream.dns_port)
+        for stream in configuration.streams.upstreams.values():
+            if stream.external:
+                ports.setdefault(stream.service, []).append(port_label(stream.dns_port, stream.transport))
         services = ((self._store.service(key), wanted) for key, wanted in ports.items())
         named = [target_of(service, wanted) for service, wanted in services if service is not None]
         self._external.use([*named, *targets_of_urls(configuration.upstreams.values())])

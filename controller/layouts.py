@@ -15,11 +15,12 @@ import socket
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller.model.errors import UsageError
 from controller.model.layout import Layout, NginxBinary
+from controller.model.options import Options
 from controller.settings import Settings
 
 SOCKET_PATH_LIMIT = 107
@@ -96,6 +97,8 @@ def layout_of(
         nginx=nginx,
         http_port=settings.http_port,
         https_port=settings.https_port,
+        plain_http_port=settings.plain_http_port,
+        plain_https_port=settings.plain_https_port,
         bind_addresses=settings.bind_addresses,
         ipv6=nginx.has("ipv6") and _has_ipv6(),
         resolvers=tuple(resolvers),
@@ -106,6 +109,17 @@ def layout_of(
         public_https_port=settings.public_https_port,
         access_log=usable_log(settings.access_log, state),
     )
+
+
+def with_own_ports(settings: Settings, layout: Layout) -> Options:
+    """The options with what this machine says: ports that are taken already, and whether nginx can do streams."""
+    taken = [
+        *settings.options.reserved_ports,
+        (layout.sentinel_port, "internal server"),
+        *((int(address.rpartition(":")[2]), "endpoints") for address in layout.resolvers),
+    ]
+    able = layout.nginx.has("stream") and layout.nginx.has("stream-ssl-preread")
+    return replace(settings.options, reserved_ports=tuple(taken), has_stream=able)
 
 
 def available_processors() -> int:

@@ -107,6 +107,7 @@ def options_of(args: argparse.Namespace, *, manifests: bool) -> Options:
         allowed_secret_namespaces=_namespaces(args.allowed_secret_namespaces),
         host_ownership=HostOwnership(args.host_ownership),
         allow_local_external_names=getattr(args, "allow_local_external_names", False),
+        allow_cross_namespace_canaries=getattr(args, "allow_cross_namespace_canaries", False),
     )
 
 
@@ -190,6 +191,7 @@ def _add_data_plane_flags(parser: argparse.ArgumentParser) -> None:
     add("--shutdown-grace-period", type=_time, default=0.0, metavar="SEC", help="wait before nginx is asked to quit")
     add("--post-shutdown-grace-period", type=_time, default=0.0, metavar="SEC", help="wait after nginx has ended")
     _add_switch(group, "--allow-local-external-names", "let ExternalName Services reach loopback and link-local")
+    _add_switch(group, "--allow-cross-namespace-canaries", "let canaries share requests of other namespaces")
 
 
 def _add_status_flags(parser: argparse.ArgumentParser) -> None:

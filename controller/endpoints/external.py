@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from controller.endpoints.table import Address, dns_port, routable
-from controller.k8s.core import Service
+from controller.endpoints.table import UDP, Address, dns_port, port_label, routable
+from controller.k8s.core import Service, ServicePort
 from controller.model.configuration import Upstream
 from controller.model.refs import Kind, ObjectKey
 
@@ -55,14 +55,19 @@ def target_of(service: Service, ports: Iterable[str]) -> ExternalTarget:
     """
     numbers: dict[str, int] = {}
     for label in ports:
-        found = next((port for port in service.spec.ports if label in (dns_port(port), str(port.port))), None)
+        found = next((port for port in service.spec.ports if label in _labels_of(port)), None)
+        number = label.removesuffix(port_label("", UDP))
         if found is not None:
             numbers[label] = found.target_port if isinstance(found.target_port, int) else found.port
-        elif label.isascii() and label.isdigit():
-            numbers[label] = int(label)
+        elif number.isascii() and number.isdigit():
+            numbers[label] = int(number)
     key = ObjectKey(Kind.SERVICE, service.metadata.namespace, service.metadata.name)
     valid = tuple((label, number) for label, number in sorted(numbers.items()) if 0 < number < 65_536)
     return ExternalTarget(key, service.spec.external_name.rstrip("."), valid)
+
+
+def _labels_of(port: ServicePort) -> tuple[str, ...]:
+    return tuple(port_label(name, port.protocol) for name in (dns_port(port), str(port.port)))
 
 
 def targets_of_urls(upstreams: Iterable[Upstream]) -> Iterator[ExternalTarget]:

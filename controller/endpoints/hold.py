@@ -73,7 +73,8 @@ class HoldCounters:
 
 class Asked(NamedTuple):
     """nginx asks about a request. `ticket` is the caller's, `round` how often this request was held before, `left`
-    the seconds that it may still take. `received`: a pod had it, and it may be sent again."""
+    the seconds that it may still take. `received`: a pod had it, and it may be sent again. `otherwise`: whose pods
+    answer while `key` has none."""
 
     ticket: int
     key: PortKey
@@ -81,6 +82,7 @@ class Asked(NamedTuple):
     tried: frozenset[Place] = frozenset()
     left: float = 3.0
     received: bool = False
+    otherwise: PortKey | None = None
 
 
 class Left(NamedTuple):
@@ -190,6 +192,8 @@ class HoldMachine:
 
     def _asked(self, asked: Asked, now: float) -> list[Decision]:
         self.counters.asked += 1
+        if asked.otherwise and not getattr(self._names.get(asked.key), "places", None):
+            asked = asked._replace(key=asked.otherwise)
         name = self._names.get(asked.key) or _Name()
         decision = self._at_once(asked, name, now)
         if decision is not None:

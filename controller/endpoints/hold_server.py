@@ -10,6 +10,7 @@
     X-Headrace-Received: 0
     X-Headrace-Again: @hr_again
 
+`Upstream` can name two: the pods of the second answer while the first has none, as with a canary.
 `Tried`, `Status` and `Waited` are nginx's `$upstream_addr`, `$upstream_status` and `$upstream_response_time`. `Again`
 is the place for another try, since locations with settings of their own have one of their own. Only the headers
 count: in a named location nginx passes the client's own URI. HTTP/1.0 and 1.1, one request at a time on a connection.
@@ -23,7 +24,7 @@ import itertools
 import logging
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -98,26 +99,34 @@ def parse_request(head: bytes) -> HoldRequest | None:
     if version not in ("HTTP/1.0", "HTTP/1.1"):
         return None
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    names = headers.get("x-headrace-upstream", "").split(".")
-    if len(names) != 3 or not all(names):
+    texts = headers.get("x-headrace-upstream", "").split()
+    keys = [key for key in map(_key, texts) if key is not None]
+    if not keys or len(keys) != len(texts):
         return None
     bodyless = headers.get("content-length", "0") in ("", "0") and "transfer-encoding" not in headers
     connection = headers.get("connection", "").lower()
     again = headers.get("x-headrace-again", "")
     return HoldRequest(
-        asked=_asked(PortKey(namespace=names[2], service=names[1], port=names[0]), headers),
+        asked=_asked(keys, headers),
         gateway_timeout=headers.get("x-headrace-status", "").endswith("504"),
         again=again if _PLACE.fullmatch(again) else "@hr_again",
         keep_alive=bodyless and (connection == "keep-alive" or (version == "HTTP/1.1" and connection != "close")),
     )
 
 
-def _asked(key: PortKey, headers: dict[str, str]) -> Asked:
+def _key(text: str) -> PortKey | None:
+    """`http.web.default`: a port, its Service and the namespace."""
+    names = text.split(".")
+    return PortKey(namespace=names[2], service=names[1], port=names[0]) if len(names) == 3 and all(names) else None
+
+
+def _asked(keys: Sequence[PortKey], headers: dict[str, str]) -> Asked:
     round_ = headers.get("x-headrace-round", "")
     deadline = sum(_seconds(headers.get("x-headrace-deadline", ""))) or DEADLINE
     return Asked(
         ticket=-1,
-        key=key,
+        key=keys[0],
+        otherwise=keys[1] if len(keys) > 1 else None,
         round=int(round_) if round_.isascii() and round_.isdigit() and len(round_) < 4 else 0,
         tried=frozenset(places_in(headers.get("x-headrace-tried", ""))),
         left=deadline - sum(_seconds(headers.get("x-headrace-waited", ""))),

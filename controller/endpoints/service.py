@@ -12,7 +12,16 @@ from collections.abc import Iterable, Sequence
 from controller.endpoints.hold import Changed, HoldCounters, HoldLimits, HoldMachine, Removed
 from controller.endpoints.hold_server import HoldServer
 from controller.endpoints.responder import Responder
-from controller.endpoints.table import TCP, Address, AddressTable, PortAddresses, PortKey, addresses_of, dns_port
+from controller.endpoints.table import (
+    TCP,
+    Address,
+    AddressTable,
+    PortAddresses,
+    PortKey,
+    all_addresses_of,
+    dns_port,
+    port_key,
+)
 from controller.endpoints.zone import Zone
 from controller.k8s.core import Service
 from controller.k8s.endpointslice import EndpointSlice
@@ -57,7 +66,7 @@ class EndpointService:
     def update(self, service: Service, slices: Iterable[EndpointSlice]) -> bool:
         """Publish what a Service and all its slices come to. Not for ExternalName Services."""
         key = (service.metadata.namespace, service.metadata.name)
-        return self._publish(key, addresses_of(service, slices, loopback=self._loopback))
+        return self._publish(key, all_addresses_of(service, slices, loopback=self._loopback))
 
     def publish(self, service: ObjectKey, ports: PortAddresses) -> bool:
         """Replace all ports of a Service; tells whether nginx has anything new to learn."""
@@ -89,13 +98,13 @@ class EndpointService:
         self.table.put(service, ports)
         news = False
         for port, addresses in ports.items():
-            key = PortKey(*service, port)
+            key = port_key(service, port)
             places = tuple((address.ip, address.port) for address in addresses)
             if self._put(key, places):
                 self._hold.on(Changed(key, places))
                 news = True
         for port in before.keys() - ports.keys():
-            key = PortKey(*service, port)
+            key = port_key(service, port)
             self._zone.drop(key)
             self._hold.on(Removed(key))
             news = True

@@ -24,6 +24,8 @@ from controller.k8s.core import Service, ServicePort
 from controller.k8s.endpointslice import Endpoint, EndpointPort, EndpointSlice
 
 TCP = "TCP"
+UDP = "UDP"
+_OF_UDP = "/UDP"
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -56,7 +58,30 @@ class PortKey(NamedTuple):
 
 
 PortAddresses = Mapping[str, tuple[Address, ...]]
-"""Addresses by Service port, in ascending order of address and port."""
+"""Addresses by `port_label`, in ascending order of address and port."""
+
+
+def port_label(port: str, protocol: str) -> str:
+    """What a port of a Service is filed by: its name or number, with the protocol where that is not TCP."""
+    return f"{port}{_OF_UDP}" if protocol == UDP else port
+
+
+def port_key(service: tuple[str, str], label: str) -> PortKey:
+    """The port that a label stands for."""
+    name = label.removesuffix(_OF_UDP)
+    return PortKey(*service, name, TCP if name == label else UDP)
+
+
+def all_addresses_of(
+    service: Service, slices: Iterable[EndpointSlice], *, loopback: bool = False
+) -> dict[str, tuple[Address, ...]]:
+    """Every TCP and UDP port of the Service by its label."""
+    pieces = tuple(slices)
+    found = addresses_of(service, pieces, loopback=loopback)
+    if any(port.protocol == UDP for port in service.spec.ports):
+        of_udp = addresses_of(service, pieces, protocol=UDP, loopback=loopback)
+        found.update({port_label(port, UDP): places for port, places in of_udp.items()})
+    return found
 
 
 def addresses_of(
@@ -190,7 +215,7 @@ class AddressTable:
         return self._services.get(service, _NOTHING)
 
     def addresses(self, key: PortKey) -> tuple[Address, ...]:
-        return self.ports((key.namespace, key.service)).get(key.port, ())
+        return self.ports((key.namespace, key.service)).get(port_label(key.port, key.protocol), ())
 
     def snapshot(self) -> dict[ServiceName, PortAddresses]:
         """A copy that other threads may keep."""

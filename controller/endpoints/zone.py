@@ -7,6 +7,15 @@ Target names are made of the address itself. nginx tells peers apart by target n
 stays in the Service stays in nginx with its counters, TLS sessions and share of the load while others come and go,
 and its address is asked for once. A Service that is empty or unknown answers with the sentinel, a server of our own
 that says 503; an empty answer would make nginx say 502 and wait 10 seconds before it asks again.
+
+A canary without pods is answered for by the Service whose requests it shares, and the name says which:
+
+    _http._tcp.web-canary.or.http.web.default.svc
+
+(with a namespace before the `or`, where the canary has another one). So nothing has to be told beforehand.
+
+The same Service under `web.default.stream` is for TCP, UDP and TLS that is passed through: where it is empty the
+answer is port 0 of loopback, on which nobody can listen, so that nginx hangs up on the client.
 """
 
 from __future__ import annotations
@@ -26,7 +35,7 @@ logger = logging.getLogger(__name__)
 ADDRESS_TTL = 86_400
 SENTINEL_IP = "127.0.0.1"
 
-_SERVICES, _PODS = b"svc", b"pod"
+_SERVICES, _STREAMS, _PODS, _OTHERWISE = b"svc", b"stream", b"pod", b"or"
 
 
 class _Entry:
@@ -49,6 +58,7 @@ class Zone:
         self._entries: dict[bytes, _Entry] = {}
         self._sentinel = ((SENTINEL_IP, sentinel_port),)
         self._empty = message.service_records(_targets(self._sentinel), room=message.MAX_UDP)[0]
+        self._nobody = message.service_records(_targets(((SENTINEL_IP, 0),)), room=message.MAX_UDP)[0]
 
     def put(self, key: PortKey, places: Sequence[tuple[str, int]]) -> bool:
         """Say from now on that `key` is at these (ip, port) places; tells whether that is news.
@@ -93,12 +103,17 @@ class Zone:
         labels = question.labels
         if labels[-1:] == (_PODS,):
             return self._pod(question)
-        if len(labels) != 5 or labels[-1] != _SERVICES or labels[1] not in (b"_tcp", b"_udp") or labels[0][:1] != b"_":
+        streams = labels[-1:] == (_STREAMS,)
+        if streams:
+            labels = (*labels[:-1], _SERVICES)
+        names = _names(labels)
+        if not names or labels[-1] != _SERVICES or labels[1] not in (b"_tcp", b"_udp") or labels[0][:1] != b"_":
             return message.NO_SUCH_NAME if labels[-1:] == (_SERVICES,) else message.REFUSED
         if question.type not in (RecordType.SRV, RecordType.ANY):
             return message.NO_DATA
-        entry = self._entries.get(message.encode_question(labels, RecordType.SRV))
-        return self._empty if entry is None else entry.records
+        entries = (self._entries.get(message.encode_question(name, RecordType.SRV)) for name in names)
+        found = (entry.records for entry in entries if entry is not None and entry.records != self._empty)
+        return next(found, self._nobody if streams else self._empty)
 
     def _pod(self, question: Question) -> Records:
         address = _pod_address(question.labels[0]) if len(question.labels) == 2 else None
@@ -107,6 +122,18 @@ class Zone:
         if question.type not in (RecordType.ANY, RecordType.A if address.version == 4 else RecordType.AAAA):
             return message.NO_DATA
         return message.address_records([address], ADDRESS_TTL)
+
+
+def _names(labels: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """The names of the Services that may answer, first choice first; none where this is no name of a Service."""
+    if len(labels) == 5:
+        return [labels]
+    for own in (3, 4):
+        if len(labels) == own + 5 and labels[own] == _OTHERWISE:
+            port, service, namespace = labels[own + 1 : own + 4]
+            first = [*labels[:3], labels[3] if own == 4 else namespace, _SERVICES]
+            return [first, [b"_" + port, labels[1], service, namespace, _SERVICES]]
+    return []
 
 
 @lru_cache(maxsize=65_536)

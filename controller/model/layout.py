@@ -17,7 +17,7 @@ class NginxBinary:
     features: frozenset[str] = frozenset()
 
     def has(self, feature: str) -> bool:
-        """`feature` is one of: `ipv6`, `headers-more`, `stub-status`, `http3`, `gzip-static`, `stream`, `least-time`."""
+        """`feature` is one of `ipv6`, `headers-more`, `stub-status`, `http3`, `gzip-static`, `stream`, `least-time`."""
         return feature in self.features
 
 

@@ -41,5 +41,12 @@ class Options:
     allowed_secret_namespaces: tuple[str, ...] = ()
     """Namespaces whose Secrets and ConfigMaps annotations of every namespace may name."""
     host_ownership: HostOwnership = HostOwnership.OFF
+    tcp_services_configmap: ObjectKey | None = None
+    udp_services_configmap: ObjectKey | None = None
+    enable_ssl_passthrough: bool = False
+    has_stream: bool = True
+    """Whether nginx has the modules stream and stream_ssl_preread."""
+    reserved_ports: tuple[tuple[int, str], ...] = ()
+    """Ports that TCP and UDP services may not have, each with what it is for."""
     replicas: int = 1
     """Ready controllers behind the Service of --publish-service, as far as they are known; 1 or more."""

@@ -14,12 +14,13 @@ from controller.render.quoting import NginxText, quoted
 VARIABLE = "$escaped_request_uri"
 SCRIPT_NAME = "escaping.js"
 SCRIPT = """// The URI of the request as it was sent, byte by byte; unreserved characters stay.
-function encoded(character) {
-    return '%' + character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0');
+function encoded(byte) {
+    const character = String.fromCharCode(parseInt(byte, 16));
+    return /[A-Za-z0-9._~-]/.test(character) ? character : '%' + byte.toUpperCase();
 }
 
 function request_uri(request) {
-    return request.rawVariables.request_uri.toString('latin1').replace(/[^A-Za-z0-9._~-]/g, encoded);
+    return request.rawVariables.request_uri.toString('hex').replace(/../g, encoded);
 }
 
 export default { request_uri };

@@ -26,8 +26,9 @@ from controller.model.configuration import (
 from controller.model.features.client_certificates import ClientCertificates
 from controller.model.fragments import Fragment, FragmentSet, digest_of
 from controller.model.layout import Layout
-from controller.render.environment import build_environment
 from controller.render import escaping
+from controller.render.balancing import choosing, spreads
+from controller.render.environment import build_environment
 from controller.render.families.access import geo
 from controller.render.families.proxying import global_rewrites
 from controller.render.hidden_headers import base_hidden
@@ -224,7 +225,8 @@ class Renderer:
         upstreams = tuple(configuration.upstreams.values())
         return self._text(
             "upstreams.conf",
-            upstreams=upstreams,
+            upstreams=[(upstream, choosing(upstream, self.layout.nginx)) for upstream in upstreams],
+            spreads=spreads(upstreams),
             main=configuration.main,
             zone_size=_power_of_two(max(32, len(upstreams) // 64)),
             keepalive=_keepalive(configuration.main.upstream_keepalive_connections, len(upstreams)),

@@ -35,7 +35,7 @@ from controller.render.protocols import (
     passing,
     spoken,
 )
-from controller.render.quoting import NginxText, quoted, template, word
+from controller.render.quoting import NginxText, literal, quoted, template, word
 
 _PROXY = module_of(Protocol.HTTP)
 _PASSING = passing(Protocol.HTTP, ADDRESS)
@@ -53,7 +53,7 @@ class LocationText:
     """
 
     match: NginxText
-    route: str
+    route: NginxText
     upstream_name: str
     path: str
     redirect: NginxText | None
@@ -64,6 +64,7 @@ class LocationText:
     patient: bool
     held: bool
     without_hold: bool
+    alternative: NginxText | None = None
     failed: NginxText | None = None
     module: NginxText = _PROXY
     passing_again: NginxText = _PASSING
@@ -128,7 +129,8 @@ def written(server: Server, style: LocationStyle, *, may_redirect_at_once: bool)
 
 def _part_of(location: Location, context: Context, style: LocationStyle) -> Part:
     log = _log_of(location, context.server, style)
-    return render_features(location.policy.features, replace(context, location=location, log=log))
+    route = _route(location, style.upstreams)
+    return render_features(location.policy.features, replace(context, location=location, log=log, route=route))
 
 
 def _log_of(location: Location, server: Server, style: LocationStyle) -> NginxText | None:
@@ -265,14 +267,15 @@ def _text(
     handover = _handover(location, part, style.main) if proxied else ()
     return LocationText(
         match=match,
-        route=route,
+        route=part.route or literal(route),
+        alternative=part.alternative,
         upstream_name=_upstream_name(location, route),
         path=location.match.path,
         redirect=None if one_redirect else redirect_target(location, style.layout.public_https_port),
         log=_log_of(location, server, style),
         return_code=_return_code(action, style.main),
         return_target=_other_host(action.host) if isinstance(action, RedirectHost) else None,
-        passing=passing(protocol, proxied.upstream) if proxied else None,
+        passing=passing(protocol, part.target or proxied.upstream) if proxied else None,
         patient=_is_patient(location) and not any("_connect_timeout " in line for line in handover),
         held=held,
         without_hold=style.hold and not held,

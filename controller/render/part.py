@@ -36,6 +36,8 @@ class Part:
     `shared`: blocks that may stand in the configuration once, by a key; equal keys must mean equal blocks.
     `server`: lines of the server. `locations`: whole internal locations of the server.
     `answers_early`: the gate may answer a plain-HTTP request before it is sent to HTTPS.
+    `target`: the variable that names the upstream, where there are several to choose from. `route`, `alternative`: the
+    variables with the route of the chosen one, and with the name of a chosen canary for the access log.
     """
 
     gate: Lines = ()
@@ -50,6 +52,9 @@ class Part:
     server: Lines = ()
     locations: Lines = ()
     answers_early: bool = False
+    target: NginxText | None = None
+    route: NginxText | None = None
+    alternative: NginxText | None = None
 
 
 NOTHING = Part()
@@ -71,7 +76,14 @@ def merged(parts: Iterable[Part]) -> Part:
         server=unique(line for part in every for line in part.server),
         locations=unique(line for part in every for line in part.locations),
         answers_early=any(part.answers_early for part in every),
+        target=_last(part.target for part in every),
+        route=_last(part.route for part in every),
+        alternative=_last(part.alternative for part in every),
     )
+
+
+def _last(values: Iterable[NginxText | None]) -> NginxText | None:
+    return next((value for value in reversed(tuple(values)) if value is not None), None)
 
 
 def unique(lines: Iterable[NginxText]) -> Lines:
@@ -97,6 +109,7 @@ class Context:
     upstreams: Mapping[str, Upstream]
     location: Location | None = None
     so_far: Part = NOTHING
+    route: str = ""
     log: NginxText | None = None
 
     @property

@@ -93,7 +93,7 @@ def module_of(protocol: Protocol) -> NginxText:
 
 def passing(protocol: Protocol, target: str) -> NginxText:
     """The directive that hands the request to an upstream, or to the address in a variable."""
-    place = target if target == ADDRESS else word(target)
+    place = target if isinstance(target, NginxText) else word(target)
     return NginxText(f"{module_of(protocol)}_pass {_SCHEMES[protocol]}{place}")
 
 

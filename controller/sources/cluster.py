@@ -45,8 +45,8 @@ def scopes_of(options: Options, services: Iterable[ObjectKey] = ()) -> tuple[Sco
         Scope(Kind.ENDPOINT_SLICE, namespace),
         Scope(Kind.SECRET, namespace, TLS_SECRETS),
     ]
-    if options.configmap:
-        scopes.append(Scope.of_object(options.configmap))
+    settings = (options.configmap, options.tcp_services_configmap, options.udp_services_configmap)
+    scopes += [Scope.of_object(key) for key in dict.fromkeys(settings) if key]
     if options.watch_namespace_selector or options.host_ownership is not HostOwnership.OFF:
         scopes.append(Scope(Kind.NAMESPACE))
     backend = options.default_backend_service

@@ -15,7 +15,7 @@ from controller.k8s.core import Service, ServicePort
 from controller.k8s.ingress import Backend, ServiceBackendPort
 from controller.model.configuration import Action, Idle, ProxyPass, Return, ServicePortRef, Upstream
 from controller.model.diagnostics import Effect
-from controller.model.features.balancing import Balancing, Sticks
+from controller.model.features.balancing import IN_TURN, Balancing, Sticks
 from controller.model.options import Options
 from controller.model.refs import FieldPath, Kind, ObjectKey
 from controller.state.snapshot import Snapshot
@@ -35,7 +35,7 @@ class Dialect(NamedTuple):
     suffix: str = ""
     keeps: bool = True
     idle: Idle | None = None
-    balancing: Balancing = Balancing()
+    balancing: Balancing = IN_TURN
     through_service: bool = False
     sticks: Sticks | None = None
     otherwise: ServicePortRef | None = None
@@ -141,7 +141,7 @@ class Upstreams:
     def _external(
         self, service: Service, port: ServiceBackendPort, owner: ObjectKey, where: FieldPath, dialect: Dialect
     ) -> Action:
-        reason = _external_refusal(service.spec.external_name, self.options)
+        reason = external_refusal(service.spec.external_name, self.options)
         if reason:
             self.findings.error(
                 "external-name-refused",
@@ -180,14 +180,14 @@ class Upstreams:
         return ProxyPass(identity, external)
 
 
-def find_port(service: Service, wanted: ServiceBackendPort) -> ServicePort | None:
-    """The first TCP port of the Service that the backend can mean.
+def find_port(service: Service, wanted: ServiceBackendPort, protocol: str = "TCP") -> ServicePort | None:
+    """The first port of the Service with that protocol that the backend can mean.
 
     A port's name becomes a name in the DNS, so what the Kubernetes API would not take for one (files may) is none.
     """
     if wanted.name and not _PORT_NAME.fullmatch(wanted.name):
         return None
-    for port in filter(_usable, service.spec.ports):
+    for port in (port for port in service.spec.ports if _usable(port, protocol)):
         target = "" if port.target_port is None else str(port.target_port)
         if wanted.name and wanted.name in (port.name, target):
             return port
@@ -207,11 +207,11 @@ def _address_of(service: Service) -> str:
     return f"[{address}]" if address.version == 6 else str(address)
 
 
-def _usable(port: ServicePort) -> bool:
-    return port.protocol == "TCP" and (not port.name or bool(_PORT_NAME.fullmatch(port.name)))
+def _usable(port: ServicePort, protocol: str = "TCP") -> bool:
+    return port.protocol == protocol and (not port.name or bool(_PORT_NAME.fullmatch(port.name)))
 
 
-def _external_refusal(name: str, options: Options) -> str:
+def external_refusal(name: str, options: Options) -> str:
     """Why this ExternalName must not be reached, or nothing."""
     if options.disable_svc_external_name:
         return "such Services are disabled (--disable-svc-external-name)"

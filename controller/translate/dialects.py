@@ -14,7 +14,7 @@ from dataclasses import replace
 from controller.model.configuration import CATCH_ALL
 from controller.model.features import LocationFeature
 from controller.model.features.backend_tls import BackendTls
-from controller.model.features.balancing import Balancing
+from controller.model.features.balancing import IN_TURN
 from controller.model.features.proxying import HostHeader
 from controller.model.features.redirects import OtherNames
 from controller.model.policy import Protocol
@@ -28,7 +28,7 @@ _TLS = frozenset({Protocol.HTTPS, Protocol.AUTO_HTTP, Protocol.GRPCS})
 def dialect_of(policy: IngressPolicy, *, balanced: bool = True) -> Dialect:
     """How the pods of an Ingress are chosen (not with `balanced` false) and spoken to."""
     dialect = _spoken(policy)
-    if balanced and policy.balancing != Balancing():
+    if balanced and policy.balancing != IN_TURN:
         method, key = policy.balancing.method, policy.balancing.key
         digest = f"-{hashlib.sha256(repr(policy.balancing).encode()).hexdigest()[:12]}" if key else ""
         dialect = dialect._replace(suffix=dialect.tagged(f"{method}{digest}"), balancing=policy.balancing)

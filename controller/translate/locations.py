@@ -24,8 +24,8 @@ from controller.model.features import LocationFeature
 from controller.model.features.authentication import Authentication
 from controller.model.policy import HttpsRedirect, LocationPolicy, Rewrite
 from controller.translate.annotations.policies import IngressPolicy
-from controller.translate.backtracking import check_backtracking
 from controller.translate.backends import UNAVAILABLE, Target, Upstreams
+from controller.translate.backtracking import check_backtracking
 from controller.translate.canaries import Canaries
 from controller.translate.choices import Choices
 from controller.translate.claims import Claim, HostClaims

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 MAX_QUOTED_BYTES = 3_900
 """nginx reads one parameter into a buffer of 4,096 bytes."""
@@ -29,14 +30,34 @@ _KNOWN = frozenset(
 )
 
 
+_KNOWN_TO_STREAM = frozenset(
+    """
+    binary_remote_addr bytes_received bytes_sent connection hostname msec nginx_version pid protocol
+    proxy_protocol_addr proxy_protocol_port proxy_protocol_server_addr proxy_protocol_server_port realip_remote_addr
+    realip_remote_port remote_addr remote_port server_addr server_port session_time ssl_preread_alpn_protocols
+    ssl_preread_protocol ssl_preread_server_name status time_iso8601 time_local upstream_addr upstream_bytes_received
+    upstream_bytes_sent upstream_connect_time upstream_first_byte_time upstream_session_time
+    """.split()
+)
+
+
+def check_stream_log_format(text: str) -> str:
+    """As `check_log_format`, for `log-format-stream`."""
+    return _checked(text, lambda name: name in _KNOWN_TO_STREAM)
+
+
 def check_log_format(text: str) -> str:
     """The text itself. Raises `ValueError` naming the first variable that nginx would not know."""
+    return _checked(text, lambda name: name in _KNOWN or _DYNAMIC.fullmatch(name) is not None)
+
+
+def _checked(text: str, is_known: Callable[[str], bool]) -> str:
     if any((ord(c) < 0x20 and c not in "\t\n") or ord(c) == 0x7F for c in text):
         raise ValueError("it holds a control character")
     if len(text.encode()) + text.count('"') + text.count("\\") > MAX_QUOTED_BYTES:
         raise ValueError(f"it is longer than {MAX_QUOTED_BYTES} bytes once its quotes are escaped")
     for found in _VARIABLE.finditer(text):
         name = found[1] if found[1] is not None else found[2]
-        if name not in _KNOWN and not _DYNAMIC.fullmatch(name):
+        if not is_known(name):
             raise ValueError(f"${name} is not a variable of nginx that may be logged")
     return text

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from controller.model.configuration import Certificate, Configuration, MainSettings, References, Translation
+from controller.model.configuration import Certificate, Configuration, MainSettings, References, Server, Translation
 from controller.model.diagnostics import Effect, Report
 from controller.model.options import Options
 from controller.model.refs import FieldPath, ObjectKey
+from controller.model.stream import Streams
 from controller.state.snapshot import Snapshot
 from controller.translate.annotations.families import error_pages
+from controller.translate.annotations.families.passthrough import SSL_PASSTHROUGH
 from controller.translate.annotations.policies import policy_of
 from controller.translate.backends import Target, Upstreams
-from controller.translate.certificates import Certificates
 from controller.translate.canaries import tell_strays
+from controller.translate.certificates import Certificates
 from controller.translate.claims import Source, add_canaries, claims_by_host, source_key
 from controller.translate.configmap import settings_of
 from controller.translate.dialects import settle_backend_tls
 from controller.translate.findings import Findings
 from controller.translate.inspection import is_refused, restrained
 from controller.translate.locations import Locations
-from controller.translate.ownership import Ownership
 from controller.translate.own_hosts import settle_own_hosts
+from controller.translate.ownership import Ownership
+from controller.translate.passthrough import passthrough_of, settle_passthrough
 from controller.translate.resources import Resources
 from controller.translate.selection import select_ingresses
 from controller.translate.servers import Servers
+from controller.translate.stream import StreamServices
 from controller.translate.tls import CertificateCache
 
 
@@ -50,7 +54,9 @@ def translate(
         findings.items.extend(decoding)
     ownership = Ownership(snapshot, options, findings)
     hosts = ownership.keep(claims_by_host(ownership.of_catch_all(sources), findings))
+    tell_strays(add_canaries(hosts, sources, findings), sources, findings)
     settle_backend_tls(hosts, share=not main.proxy_ssl_location_only)
+    settle_passthrough(hosts, f"{options.annotations_prefix}/{SSL_PASSTHROUGH.name}", findings)
     certificates = Certificates(snapshot, options, findings, cache or CertificateCache(), kept or {}, now)
     servers = Servers(
         Locations(main, upstreams, findings, closing),
@@ -63,6 +69,7 @@ def translate(
     ).build(hosts, sources)
     servers = settle_own_hosts(servers, f"{options.annotations_prefix}/auth-url", options.configmap, findings)
     default_certificate = certificates.default()
+    streams = _streams(snapshot, options, findings, servers, upstreams, main)
     configuration = Configuration(
         main=main,
         servers=servers,
@@ -72,12 +79,32 @@ def translate(
         main_origins=(options.configmap,) if options.configmap else (),
         health_check_path=options.health_check_path,
         files=resources.files,
+        streams=streams,
     )
     references = References(
         frozenset(certificates.referenced | resources.secrets),
-        frozenset(configuration.main_origins) | resources.configmaps,
+        frozenset(configuration.main_origins) | resources.configmaps | _stream_configmaps(options),
     )
     return Translation(configuration, Report.of(findings.items), references, tuple(s.key for s in sources))
+
+
+def _stream_configmaps(options: Options) -> frozenset[ObjectKey]:
+    return frozenset(filter(None, (options.tcp_services_configmap, options.udp_services_configmap)))
+
+
+def _streams(
+    snapshot: Snapshot,
+    options: Options,
+    findings: Findings,
+    servers: Mapping[str, Server],
+    upstreams: Upstreams,
+    main: MainSettings,
+) -> Streams:
+    services = StreamServices(snapshot, options, findings)
+    ports = services.servers()
+    preread = options.enable_ssl_passthrough and options.has_stream
+    hosts, of_hosts = passthrough_of(servers, upstreams.used, main) if preread else ((), {})
+    return Streams(ports, hosts, dict(sorted({**services.upstreams, **of_hosts}.items())), preread)
 
 
 def _main_settings(snapshot: Snapshot, options: Options, findings: Findings) -> tuple[MainSettings, tuple[str, ...]]:

@@ -28,12 +28,15 @@ class Balancing:
     spread: int = 1
 
 
+IN_TURN = Balancing()
+
+
 @dataclass(frozen=True, slots=True)
 class Affinity:
     """What an Ingress wants of its cookie. The path of the location stands where `path` is empty.
 
-    `lasts`: seconds; None for as long as the browser runs. `secure`: also on plain HTTP. `same_site`: as written, empty
-    for none. `only_capable`: browsers that mishandle `SameSite=None` do not get it. `renewed`: a client whose pod failed
+    `lasts`: seconds; None for as long as the browser runs. `secure`: also on plain HTTP. `same_site`: as written,
+    empty for none. `only_capable`: browsers that mishandle `SameSite=None` do not get it. `renewed`: a client whose pod failed
     gets a new cookie at once, for which every answer carries one.
     """
 
@@ -97,8 +100,8 @@ class CanaryRules:
 class Canary(LocationFeature):
     """Pods that get some of the requests of a location. `upstream`: their id, `stickiness`: where they are sticky.
 
-    `namespace`, `ingress`, `service`, `port` and `dns_port` are what logs, metrics and the hold know it by. `otherwise`:
-    who answers while the canary has no pods, as `dns-port.service.namespace`. `binding`: the cookie that keeps a client
+    `namespace`, `ingress`, `service`, `port` and `dns_port` are what logs, metrics and the hold know it by.
+    `otherwise`: who answers while the canary has no pods, as `dns-port.service.namespace`. `binding`: the cookie that keeps a client
     where it was first served, and `mark` what it begins with for the canary.
     """
 

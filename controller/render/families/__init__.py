@@ -10,24 +10,29 @@ from controller.model.features import Feature
 from controller.model.features.access import AccessLists, Bandwidth, Limits
 from controller.model.features.authentication import BasicAuth, ExternalAuth, Satisfy
 from controller.model.features.backend_tls import BackendTls, FastCgi
+from controller.model.features.balancing import Canary, Stickiness
 from controller.model.features.client_certificates import CipherList, CipherPreference, ClientCertificates
 from controller.model.features.cors import Cors
 from controller.model.features.error_pages import ErrorPages
 from controller.model.features.logging import RewriteLog
 from controller.model.features.mirror import Mirror
+from controller.model.features.passthrough import TlsPassthrough
 from controller.model.features.proxying import ConnectionHeader, ForwardedPrefix, HostHeader, Proxying
 from controller.model.features.redirects import AppRoot, OwnRedirects, Redirect
 from controller.model.features.response_headers import ResponseHeaders
 from controller.render.families import (
     access,
+    affinity,
     backend_tls,
     basic_auth,
+    canary,
     client_certificates,
     cors,
     error_pages,
     external_auth,
     logging,
     mirror,
+    passthrough,
     proxying,
     redirects,
     response_headers,
@@ -35,6 +40,8 @@ from controller.render.families import (
 from controller.render.part import Context, Part, merged
 
 RENDERERS: dict[type[Feature], Callable[[Any, Context], Part]] = {
+    Stickiness: affinity.render,
+    Canary: canary.render,
     ResponseHeaders: response_headers.render,
     Cors: cors.render,
     Mirror: mirror.render,
@@ -58,6 +65,7 @@ RENDERERS: dict[type[Feature], Callable[[Any, Context], Part]] = {
     ClientCertificates: client_certificates.render,
     CipherList: client_certificates.cipher_list,
     CipherPreference: client_certificates.cipher_preference,
+    TlsPassthrough: passthrough.render,
 }
 """The order of the lines in a location is that of the features, which is that of `registry.FAMILIES`."""
 

@@ -21,10 +21,11 @@ from controller.render.quoting import NginxText, quoted, template, word
 from controller.render.request_headers import base_headers
 
 _REMOVED = NginxText('""')
-_DECODED = re.compile(r"\$(?:\{(?:document_uri|uri)\}|(?:document_uri|uri)(?![A-Za-z0-9_]))")
-"""In the question these would be the name of the internal location; and decoded they may hold line breaks."""
-
-_PATH = "${hr_auth_path}"
+_OF_THE_REQUEST = re.compile(
+    r"\$(?:\{(?P<braced>document_uri|uri|args|query_string|is_args|arg_[A-Za-z0-9_]+)\}"
+    r"|(?P<bare>document_uri|uri|args|query_string|is_args|arg_[A-Za-z0-9_]+)(?![A-Za-z0-9_]))"
+)
+"""Variables that in the question would be about the question. The path, decoded, could hold line breaks besides."""
 _MOST_COOKIES = 8
 _TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _CACHE = "hr_auth"
@@ -38,6 +39,7 @@ def render(feature: ExternalAuth, context: Context) -> Part:
     gate = [
         NginxText("set $hr_kept_route $hr_route;"),
         NginxText("set $hr_kept_upstream_name $proxy_upstream_name;"),
+        *_kept_arguments(feature),
         NginxText(f"auth_request {name};"),
         NginxText("auth_request_set $hr_auth_cookies $upstream_http_set_cookie;"),
     ]
@@ -92,7 +94,24 @@ def _target(feature: ExternalAuth) -> NginxText:
 
 
 def _as_sent(text: str) -> str:
-    return _DECODED.sub(_PATH, text)
+    return _OF_THE_REQUEST.sub(lambda found: f"${{{_kept_name(found['braced'] or found['bare'])}}}", text)
+
+
+def _kept_name(variable: str) -> str:
+    return "hr_auth_path" if variable in ("uri", "document_uri") else f"hr_auth_{variable}"
+
+
+def _kept_arguments(feature: ExternalAuth) -> Lines:
+    """The arguments of the request, for those who ask and for the page to sign in at."""
+    found = {m["braced"] or m["bare"] for text in _texts(feature) for m in _OF_THE_REQUEST.finditer(text)}
+    return tuple(NginxText(f"set ${_kept_name(name)} ${name};") for name in sorted(found - {"uri", "document_uri"}))
+
+
+def _texts(feature: ExternalAuth) -> tuple[str, ...]:
+    """All that may hold variables."""
+    sign_in = _sign_in_url(feature.sign_in) if feature.sign_in else ""
+    key = feature.cache.key if feature.cache else ""
+    return (feature.uri, feature.request_redirect, sign_in, key, *(value for _, value in feature.headers))
 
 
 def _headers(feature: ExternalAuth, context: Context) -> dict[str, NginxText]:
@@ -206,9 +225,6 @@ def _joint(url: str) -> str:
 
 
 def _shared(feature: ExternalAuth, context: Context) -> dict[str, NginxText]:
-    sign_in = _sign_in_url(feature.sign_in) if feature.sign_in else ""
-    texts = (feature.uri, feature.request_redirect, sign_in, *(value for _, value in feature.headers))
-    key = feature.cache.key if feature.cache else ""
     blocks = {
         "hr_auth_cookies": _cookie_maps(),
         "hr_auth_path": NginxText(
@@ -216,7 +232,7 @@ def _shared(feature: ExternalAuth, context: Context) -> dict[str, NginxText]:
             "$hr_before_arguments; }"
         ),
     }
-    if any(escaping.is_used_in(text) for text in (*texts, key)):
+    if any(map(escaping.is_used_in, _texts(feature))):
         blocks |= escaping.blocks(context.layout.nginx)
     if feature.cache:
         folder = quoted(f"{context.layout.temp_dir}/auth")

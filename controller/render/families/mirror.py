@@ -1,6 +1,8 @@
 """Copies by ngx_http_mirror_module (https://nginx.org/en/docs/http/ngx_http_mirror_module.html).
 
-The copy is a request of its own in an internal location: never held, never logged, its answer thrown away.
+The copy is a request of its own in an internal location: never held, never logged, its answer thrown away. It shares
+the variables of the request, and the server's own rewrite lines run once more for it: so what the location had set is
+set again.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ _VARIABLES = (
     NginxText('map "" $hr_nothing { default ""; }'),
 )
 
+_KEEP = (NginxText("set $hr_kept_route $hr_route;"), NginxText("set $hr_kept_upstream_name $proxy_upstream_name;"))
+_RESTORE = (NginxText("set $hr_route $hr_kept_route;"), NginxText("set $proxy_upstream_name $hr_kept_upstream_name;"))
+
 
 def render(feature: Mirror, context: Context) -> Part:
     name = NginxText(f"/_hr_mirror_{digest(feature)}")
     body = "on" if feature.body else "off"
-    gate = (NginxText(f"mirror {name};"), NginxText(f"mirror_request_body {body};"))
+    gate = (*_KEEP, NginxText(f"mirror {name};"), NginxText(f"mirror_request_body {body};"))
     return Part(gate=gate, http=_VARIABLES, locations=(_place(name, feature, context),))
 
 
@@ -35,7 +40,7 @@ def _place(name: NginxText, feature: Mirror, context: Context) -> NginxText:
 
 def _lines(feature: Mirror, context: Context) -> Lines:
     headers = {"Host": template(feature.host), "Upgrade": NginxText('""'), "Connection": NginxText('""')}
-    lines = [NginxText("internal;")]
+    lines = [NginxText("internal;"), *_RESTORE]
     if not feature.body:
         headers["Content-Length"] = headers["Transfer-Encoding"] = NginxText('""')
         lines.append(NginxText("proxy_pass_request_body off;"))

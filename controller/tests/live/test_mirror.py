@@ -246,6 +246,14 @@ def test_no_wrong_target_was_copied_and_each_was_told(headrace: Headrace, copies
         assert told, WRONG[number]
 
 
+def test_the_request_is_logged_once_and_as_its_own(headrace: Headrace, copies: Backend) -> None:
+    assert headrace.get("http://uri.test/logged?once").status == 200
+    copy_of(copies, "/logged?once")
+    headrace.until(lambda: "/logged?once" in headrace.log.read_text())
+    lines = [line for line in headrace.log.read_text().splitlines() if "/logged?once" in line]
+    assert len(lines) == 1 and "[default-app-80]" in lines[0]
+
+
 def test_nobody_gets_to_the_internal_place(headrace: Headrace) -> None:
     text = "".join(path.read_text() for path in headrace.directory.rglob("servers/uri.test.conf"))
     place = text.partition("location = /_hr_mirror_")[2].split()[0]

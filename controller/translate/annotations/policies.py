@@ -9,7 +9,7 @@ from controller.k8s.ingress import Ingress
 from controller.model.configuration import MainSettings
 from controller.model.diagnostics import Effect
 from controller.model.features import LocationFeature, ServerFeature
-from controller.model.features.balancing import Affinity, Balancing, CanaryRules
+from controller.model.features.balancing import IN_TURN, Affinity, Balancing, CanaryRules
 from controller.model.policy import Protocol
 from controller.model.refs import ObjectKey
 from controller.translate.annotations import registry, values
@@ -46,7 +46,7 @@ class IngressPolicy:
     hold: bool = True
     canary: CanaryRules | None = None
     affinity: Affinity | None = None
-    balancing: Balancing = Balancing()
+    balancing: Balancing = IN_TURN
     through_service: bool = False
     global_auth: bool = True
     closed: bool = False

@@ -34,6 +34,7 @@ from controller.translate.annotations.families import (
     external_auth,
     logging,
     mirror,
+    passthrough,
     protocols,
     proxying,
     redirects,
@@ -76,6 +77,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(proxying.ANNOTATIONS, proxying.read),
     Family(protocols.ANNOTATIONS, protocols.read),
     Family(backend_tls.ANNOTATIONS, backend_tls.read),
+    Family(passthrough.ANNOTATIONS, passthrough.read),
     Family(error_pages.ANNOTATIONS, error_pages.read),
 )  # fmt: skip
 """In the order in which their features stand in a location. Error pages come last: they look at all others."""
@@ -122,7 +124,6 @@ _NAMES: dict[Verdict, str] = {
     Verdict.SILENT: "http2-push-preload",
     Verdict.UNSUPPORTED: """
         enable-opentelemetry opentelemetry-trust-incoming-span opentelemetry-operation-name modsecurity-transaction-id
-        ssl-passthrough
     """,
 }
 

@@ -52,7 +52,7 @@ boolean = Grammar(re.compile("|".join(TRUE + _FALSE)), "true or false", TRUE.__c
 """Words of Go's `strconv.ParseBool`, which ingress-nginx used; no blanks, no yes or on."""
 
 rewrite_target = Grammar(
-    re.compile(r"[A-Za-z0-9._~/:-]*(?:(?:\$[1-9])+(?:[A-Za-z._~/:-][A-Za-z0-9._~/:-]*)?)*"),
+    re.compile(r"[A-Za-z0-9._~/:-]*(?:\$[1-9](?:[A-Za-z._~/:-][A-Za-z0-9._~/:-]*)?)*"),
     "a path of letters, digits, - . _ ~ / : and $1 to $9",
     str,
 )

@@ -17,13 +17,13 @@ cookie_name = Grammar(
     re.compile(r"[A-Za-z0-9._~-]{1,64}"), "a cookie name of at most 64 letters, digits and - . _ ~", str
 )
 cookie_path = Grammar(
-    re.compile(r"/[A-Za-z0-9._~/:?&=-]*"), "a path that begins with a slash, of letters, digits and - . _ ~ / : ? & =", str
+    re.compile(r"/[A-Za-z0-9._~/:?&=-]*"),
+    "a path that begins with a slash, of letters, digits and - . _ ~ / : ? & =",
+    str,
 )
 cookie_domain = Grammar(re.compile(rf"\.?{_LABEL}(?:\.{_LABEL}){{0,30}}"), "a DNS name", str)
 lifetime = Grammar(re.compile(r"[+-]?0*[0-9]{1,9}"), "a whole number of seconds", int)
-same_site = Grammar(
-    re.compile("[Nn][Oo][Nn][Ee]|[Ll][Aa][Xx]|[Ss][Tt][Rr][Ii][Cc][Tt]"), "None, Lax or Strict", str
-)
+same_site = Grammar(re.compile("[Nn][Oo][Nn][Ee]|[Ll][Aa][Xx]|[Ss][Tt][Rr][Ii][Cc][Tt]"), "None, Lax or Strict", str)
 
 AFFINITY = Annotation("affinity", Grammar(re.compile("cookie"), "cookie", str))
 MODE = Annotation("affinity-mode", Grammar(re.compile("balanced|persistent"), "balanced or persistent", str))

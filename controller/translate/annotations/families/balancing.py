@@ -42,9 +42,7 @@ hash_key = Grammar(
 )
 spread = Grammar(re.compile(r"\+?0*(?:100|[0-9]{1,2})"), "a whole number from 0 to 100", int)
 
-LOAD_BALANCE = Annotation(
-    "load-balance", Grammar(re.compile("|".join(METHODS)), f"one of: {', '.join(METHODS)}", str)
-)
+LOAD_BALANCE = Annotation("load-balance", Grammar(re.compile("|".join(METHODS)), f"one of: {', '.join(METHODS)}", str))
 HASH_BY = Annotation("upstream-hash-by", hash_key)
 BY_SUBSET = Annotation("upstream-hash-by-subset", values.boolean)
 SUBSET_SIZE = Annotation("upstream-hash-by-subset-size", spread)

@@ -234,7 +234,7 @@ def _kept(reader: Reader) -> tuple[bool, Idle | None]:
     if connections is None:
         return True, None
     idle = Idle(min(connections, MOST_IDLE), reader.value(KEEP_REQUESTS, 1000), reader.value(KEEP_TIMEOUT, 60))
-    return (True, idle) if all(idle) else (False, None)
+    return (True, idle) if all(idle) else (False, Idle(0, 0, 0))
 
 
 def _headers(reader: Reader) -> tuple[tuple[str, str], ...]:
