@@ -179,4 +179,6 @@ def reload_reason(before: FragmentSet | None, after: FragmentSet) -> str:
         return "host-removed"
     if servers:
         return "routes"
+    if any(path.startswith("stream") for path in changed):
+        return "streams"
     return "upstreams" if "upstreams.conf" in changed else "certificates"

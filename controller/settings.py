@@ -29,6 +29,8 @@ class Settings:
     state_dir: Path = Path("/var/lib/headrace")
     http_port: int = 80
     https_port: int = 443
+    plain_http_port: int = 0
+    plain_https_port: int = 0
     public_https_port: int = 443
     bind_addresses: tuple[str, ...] = ()
     default_server_port: int = 0

@@ -20,13 +20,13 @@ T = TypeVar("T")
 WITHOUT_EFFECT = """
     annotations-risk-level bucket-factor certificate-authority default-server-port-v6 deep-inspect disable-full-test
     dynamic-configuration-retries enable-annotation-validation enable-metrics enable-ssl-chain-completion
-    enable-ssl-passthrough enable-topology-aware-routing exclude-socket-metrics health-check-timeout
+    enable-topology-aware-routing exclude-socket-metrics health-check-timeout
     internal-logger-address length-buckets size-buckets time-buckets max-buckets maxmind-edition-ids
     maxmind-license-key maxmind-mirror maxmind-retries-count maxmind-retries-timeout metrics-per-host
     metrics-per-undefined-host monitor-max-batch-size profiler-address profiler-port profiling
     report-status-classes ssl-passthrough-proxy-port status-port stream-port sync-period sync-rate-limit
     validating-webhook validating-webhook-certificate validating-webhook-key logtostderr alsologtostderr
-    stderrthreshold vmodule log_dir log_file tcp-services-configmap udp-services-configmap
+    stderrthreshold vmodule log_dir log_file
 """.split()
 """Flags of ingress-nginx that are taken so that old arguments start the program, and are named in a warning."""
 
@@ -77,6 +77,9 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NS[,NS]",
         help="namespaces whose Secrets and ConfigMaps annotations of every namespace may name",
     )
+    add("--tcp-services-configmap", default="", metavar="NS/NAME", help="ConfigMap of ports for TCP services")
+    add("--udp-services-configmap", default="", metavar="NS/NAME", help="ConfigMap of ports for UDP services")
+    _add_switch(group, "--enable-ssl-passthrough", "let Ingresses have TLS passed through to their pods")
     _add_switch(group, "--disable-catch-all", "ignore Ingresses with spec.defaultBackend")
     _add_switch(group, "--disable-svc-external-name", "answer 503 for Services of type ExternalName")
 
@@ -104,6 +107,10 @@ def options_of(args: argparse.Namespace, *, manifests: bool) -> Options:
         default_backend_service=object_key(Kind.SERVICE, "--default-backend-service", args.default_backend_service),
         default_ssl_certificate=object_key(Kind.SECRET, "--default-ssl-certificate", args.default_ssl_certificate),
         health_check_path=args.health_check_path,
+        tcp_services_configmap=object_key(Kind.CONFIG_MAP, "--tcp-services-configmap", args.tcp_services_configmap),
+        udp_services_configmap=object_key(Kind.CONFIG_MAP, "--udp-services-configmap", args.udp_services_configmap),
+        enable_ssl_passthrough=args.enable_ssl_passthrough,
+        reserved_ports=_reserved_ports(args),
         allowed_secret_namespaces=_namespaces(args.allowed_secret_namespaces),
         host_ownership=HostOwnership(args.host_ownership),
         allow_local_external_names=getattr(args, "allow_local_external_names", False),
@@ -115,8 +122,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """Raises `UsageError` for flags that are wrong or do not go together."""
     if args.publish_service and args.publish_status_address:
         raise UsageError("--publish-service and --publish-status-address exclude each other")
-    if args.http_port == args.https_port:
-        raise UsageError("--http-port and --https-port are the same")
+    _refuse_same_ports(args)
     pod_name, pod_namespace = pod_identity()
     in_cluster = args.manifests is None and bool(pod_name)
     return Settings(
@@ -128,6 +134,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         state_dir=(args.state_dir or default_state_dir()).absolute(),
         http_port=args.http_port,
         https_port=args.https_port,
+        plain_http_port=args.plain_http_port,
+        plain_https_port=args.plain_https_port,
         public_https_port=args.public_https_port or (443 if in_cluster else args.https_port),
         bind_addresses=_addresses(args.bind_address),
         default_server_port=args.default_server_port,
@@ -156,6 +164,28 @@ def settings_of(args: argparse.Namespace) -> Settings:
     )
 
 
+_LISTENERS = ("http_port", "https_port", "plain_http_port", "plain_https_port")
+_RESERVED_BY_INGRESS_NGINX = (442, 8181, 10_245, 10_246, 10_247)
+"""Defaults of its --ssl-passthrough-proxy-port, --default-server-port, --profiler-port, --status-port, --stream-port."""
+
+
+def _refuse_same_ports(args: argparse.Namespace) -> None:
+    ports = [(getattr(args, name), f"--{name.replace('_', '-')}") for name in _LISTENERS]
+    for number, (port, flag) in enumerate(ports):
+        for other, same in ports[:number]:
+            if port and port == other:
+                raise UsageError(f"{same} and {flag} are the same")
+
+
+def _reserved_ports(args: argparse.Namespace) -> tuple[tuple[int, str], ...]:
+    """Ports that no TCP or UDP service may have; those of ingress-nginx stay reserved, so that a move back works."""
+    defaults = {"http_port": 80, "https_port": 443, "healthz_port": 10_254}
+    names = (*_LISTENERS, "healthz_port", "default_server_port")
+    own = [(getattr(args, name, defaults.get(name, 0)), f"--{name.replace('_', '-')}") for name in names]
+    kept = [(port, "reserved by ingress-nginx") for port in _RESERVED_BY_INGRESS_NGINX]
+    return tuple((port, what) for port, what in (*kept, *own) if port)
+
+
 def ignored_flags(args: argparse.Namespace) -> tuple[str, ...]:
     """Flags that were given and have no effect."""
     given = (name for name, value in vars(args).items() if name.startswith("ignored:") and value is not None)
@@ -182,6 +212,8 @@ def _add_data_plane_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="HTTPS port as clients see it, for redirects (default: 443 in a pod, else --https-port)",
     )
+    add("--plain-http-port", type=_port, default=0, metavar="PORT", help="HTTP that is never in the PROXY protocol")
+    add("--plain-https-port", type=_port, default=0, metavar="PORT", help="HTTPS that is never in the PROXY protocol")
     add("--bind-address", default="", metavar="IP[,IP]", help="addresses to listen on (default: all)")
     add("--state-dir", type=Path, metavar="DIR", help="where generations and certificates are kept")
     add("--nginx", default="", metavar="FILE", help="nginx binary (default: the embedded one, else PATH)")

@@ -41,7 +41,7 @@ _FEATURES = {
     "gzip-static": re.compile(r"--with-http_gzip_static_module"),
     "auth-request": re.compile(r"--with-http_auth_request_module"),
     "stream": re.compile(r"--with-stream(?!\S)"),
-    "stream-ssl-preread": re.compile(r"--with-stream_ssl_preread_module"),
+    "stream-ssl-preread": re.compile(r"(?=.*--with-stream(?!\S)).*--with-stream_ssl_preread_module"),
     "threads": re.compile(r"--with-threads"),
     "debug": re.compile(r"--with-debug"),
     "headers-more": re.compile(r"--add-module=\S*headers-more"),

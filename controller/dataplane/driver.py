@@ -34,8 +34,9 @@ from controller.dataplane.machine import (
 from controller.dataplane.probe import ask_generation, probe
 from controller.dataplane.process import NginxProcess
 from controller.dataplane.result import ApplyResult, Outcome
+from controller.dataplane.taken import find_taken
 from controller.model.errors import NginxRefused, ProbeTimeout
-from controller.model.fragments import FragmentSet
+from controller.model.fragments import Fragment, FragmentSet
 from controller.model.layout import Layout
 from controller.model.secretbytes import SecretBytes
 
@@ -69,6 +70,7 @@ class DataPlane:
         self._process = NginxProcess(layout, output, errors, self._count_restart)
         self._served = Served()
         self._size = 0
+        self._trial: Mapping[str, Fragment] = {}
         self._last_reload = float("-inf")
         self._start_fault = ""
         self._floor = 0
@@ -191,6 +193,7 @@ class DataPlane:
         try:
             match command:
                 case machine.Write(number, fragments):
+                    self._trial = fragments.fragments
                     await asyncio.to_thread(self._store.write, number, fragments)
                 case machine.Test(number, servers):
                     return await self._test(number, servers)
@@ -216,6 +219,10 @@ class DataPlane:
 
     async def _test(self, number: int, servers: tuple[str, ...]) -> Answer:
         layout, directory = self._layout, self._store.directory(number)
+        # A master of ours that we know nothing of may hold the addresses itself.
+        taken = await find_taken(self._trial, self._served.fragments) if self._served.number or not self.pid else None
+        if taken:
+            return Refused(taken)
         if not servers:
             refusal = await check(layout.nginx.path, layout.state_dir, directory)
         else:

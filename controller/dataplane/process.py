@@ -176,7 +176,9 @@ class NginxProcess:
 
     def _remove_sockets(self) -> None:
         """nginx cannot bind a unix socket whose file a killed master left behind."""
-        Path(self._layout.probe_socket).unlink(missing_ok=True)
+        layout = self._layout
+        for stale in (layout.probe_socket, layout.https_socket, layout.refused_socket):
+            Path(stale).unlink(missing_ok=True)
 
     def _recorded_pid(self) -> int:
         """What nginx wrote into its pid file: the session of workers that outlived an earlier controller's master.

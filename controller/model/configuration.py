@@ -13,6 +13,7 @@ from typing import NamedTuple
 from controller.model.diagnostics import Report
 from controller.model.features import ServerFeature
 from controller.model.features.balancing import IN_TURN, Balancing, Method, Sticks
+from controller.model.features.response_headers import ResponseHeader
 from controller.model.policy import LocationPolicy
 from controller.model.refs import ObjectKey, RuleRef
 from controller.model.secretbytes import SecretBytes
@@ -127,9 +128,9 @@ class Upstream:
     `id` is `namespace.service.port` with the port as the Ingress writes it. `dns_port` is the label our DNS responder
     knows the port by: the Service port's name, or its number where it has none. Where it is not spoken to in plain HTTP
     the id tells how, since `keeps` (connections are used again) is by upstream. `host` is set where this is the host of
-    a URL and no Service: it is what to resolve, `service` only a name in our DNS, and `dns_port` the number. `idle`: which connections are
-    kept, where that is not as for all. `place` is set where requests go through the Service's own address, as
-    `address:port`. `otherwise`: a Service port whose pods answer while this one has none.
+    a URL and no Service: it is what to resolve, `service` only a name in our DNS, and `dns_port` the number. `idle`:
+    which connections are kept, where not as for all. `place` is set where requests go through the Service's own
+    address, as `address:port`. `otherwise`: a Service port whose pods answer while this one has none.
     """
 
     id: str
@@ -187,15 +188,22 @@ DEFAULT_LOG_FORMAT = (
 )
 """The access log line of ingress-nginx, so that log pipelines keep working."""
 
-DEFAULT_STREAM_LOG_FORMAT = (
-    "[$remote_addr] [$time_local] $protocol $status $bytes_sent $bytes_received $session_time"
-)
+DEFAULT_STREAM_LOG_FORMAT = "[$remote_addr] [$time_local] $protocol $status $bytes_sent $bytes_received $session_time"
 """The same for TCP and UDP services."""
 
 DEFAULT_CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
     "DHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256"
+)
+
+
+DEFAULT_GZIP_TYPES = tuple(
+    """
+    application/atom+xml application/javascript application/x-javascript application/json application/rss+xml
+    application/vnd.ms-fontobject application/x-font-ttf application/x-web-app-manifest+json application/xhtml+xml
+    application/xml font/opentype image/svg+xml image/x-icon text/css text/javascript text/plain text/x-component
+    """.split()
 )
 
 
@@ -217,6 +225,20 @@ class MainSettings:
     proxy_add_original_uri_header: bool = False
     enable_underscores_in_headers: bool = False
     ignore_invalid_headers: bool = True
+    forwarded_host_header: str = "X-Forwarded-Host"
+    # headers. The first two name ConfigMaps, whose entries become the two after them.
+    add_headers: str = ""
+    proxy_set_headers: str = ""
+    response_headers: tuple[ResponseHeader, ...] = ()
+    request_headers: tuple[ResponseHeader, ...] = ()
+    hide_headers: tuple[str, ...] = ()
+    allow_backend_server_header: bool = False
+    default_type: str = "text/html"
+    # who is turned away: whole values, or regular expressions after a tilde
+    block_user_agents: tuple[str, ...] = ()
+    block_referers: tuple[str, ...] = ()
+    nginx_status_ipv4_whitelist: tuple[str, ...] = ("127.0.0.1",)
+    nginx_status_ipv6_whitelist: tuple[str, ...] = ("::1",)
     # access and error log
     disable_access_log: bool = False
     access_log_path: str = ""
@@ -225,6 +247,16 @@ class MainSettings:
     log_format_escape: LogEscape = LogEscape.DEFAULT
     enable_access_log_for_default_backend: bool = False
     error_log_level: str = "notice"
+    disable_http_access_log: bool = False
+    http_access_log_path: str = ""
+    access_log_params: str = ""
+    error_log_path: str = ""
+    enable_auth_access_log: bool = False
+    skip_access_log_urls: tuple[str, ...] = ()
+    enable_syslog: bool = False
+    syslog_host: str = ""
+    syslog_port: int = 514
+    debug_connections: tuple[str, ...] = ()
     # TLS
     ssl_protocols: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
     ssl_ciphers: str = DEFAULT_CIPHERS
@@ -234,6 +266,12 @@ class MainSettings:
     ssl_session_tickets: bool = False
     ssl_buffer_size: str = "4k"
     ssl_reject_handshake: bool = False
+    ssl_ecdh_curve: str = "auto"
+    ssl_dh_param: str = ""
+    ssl_dh_param_file: str = ""
+    ssl_early_data: bool = False
+    ssl_session_ticket_key: SecretBytes | None = None
+    ssl_session_ticket_key_file: str = ""
     proxy_ssl_location_only: bool = False
     hsts: bool = True
     hsts_max_age: int = 31_536_000
@@ -292,6 +330,8 @@ class MainSettings:
     service_upstream: bool = False
     upstream_keepalive_connections: int = 320
     upstream_keepalive_timeout: int = 60
+    upstream_keepalive_time: str = "1h"
+    grpc_buffer_size_kb: int = 0
     upstream_keepalive_requests: int = 10_000
     # clients
     client_header_buffer_size: str = "1k"
@@ -307,12 +347,27 @@ class MainSettings:
     use_gzip: bool = False
     gzip_level: int = 1
     gzip_min_length: int = 256
+    gzip_types: tuple[str, ...] = DEFAULT_GZIP_TYPES
+    gzip_disable: str = ""
     # workers
     worker_processes: int | None = None
     worker_shutdown_timeout: int = 240
     max_worker_connections: int = 16_384
     enable_multi_accept: bool = True
     disable_ipv6: bool = False
+    worker_cpu_affinity: str = ""
+    max_worker_open_files: int = 0
+    reuse_port: bool = False
+    enable_aio_write: bool = False
+    bind_address: tuple[str, ...] = ()
+    # sizes of tables of nginx: at least these
+    server_name_hash_max_size: int = 1024
+    server_name_hash_bucket_size: int = 64
+    map_hash_bucket_size: int = 64
+    proxy_headers_hash_max_size: int = 1024
+    proxy_headers_hash_bucket_size: int = 128
+    variables_hash_max_size: int = 2048
+    variables_hash_bucket_size: int = 256
     # answers
     global_allowed_response_headers: tuple[str, ...] = ()
     custom_http_errors: tuple[int, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from controller.model.refs import ObjectKey
 
@@ -18,11 +19,19 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class Address(NamedTuple):
+    """Where a fragment has nginx listen: `ip:port`, `[ip]:port` or `*:port`; `transport` is TCP or UDP."""
+
+    place: str
+    transport: str
+
+
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """One file. `path` is relative to the generation directory; `stub` replaces `text` when nginx refuses it.
 
     A fragment without a stub is our own text alone; when nginx refuses that, the whole generation is refused.
+    `listens`: addresses of its own, which somebody else may have taken already.
     """
 
     path: str
@@ -30,6 +39,7 @@ class Fragment:
     origins: tuple[ObjectKey, ...] = ()
     stub: str | None = None
     digest: str = field(default="")
+    listens: tuple[Address, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not self.digest:

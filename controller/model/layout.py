@@ -17,7 +17,7 @@ class NginxBinary:
     features: frozenset[str] = frozenset()
 
     def has(self, feature: str) -> bool:
-        """`feature` is one of `ipv6`, `headers-more`, `stub-status`, `http3`, `gzip-static`, `stream`, `least-time`."""
+        """`feature` is one of `ipv6`, `headers-more`, `stub-status`, `http3`, `gzip-static`, `stream`, `stream-ssl-preread`, `least-time`."""
         return feature in self.features
 
 
@@ -26,7 +26,8 @@ class Layout:
     """What the renderer and the data plane need to know of this machine.
 
     `workers`: processors that nginx may use. `open_files`: the hard limit of file descriptors. `public_https_port`: the
-    port in redirects to HTTPS, left out where it is 443. `bind_addresses`: empty for all; IPv6 ones in brackets.
+    port in redirects to HTTPS, left out where it is 443. `plain_http_port`, `plain_https_port`: further listeners that
+    never expect the PROXY protocol; 0 for none. `bind_addresses`: empty for all; IPv6 ones in brackets.
     `resolvers`: `address:port` of our DNS responder. `state_dir` holds what outlives the process; `run_dir` the sockets
     (short path, at most 107 bytes each).
     """
@@ -36,6 +37,8 @@ class Layout:
     nginx: NginxBinary
     http_port: int = 80
     https_port: int = 443
+    plain_http_port: int = 0
+    plain_https_port: int = 0
     bind_addresses: tuple[str, ...] = ()
     ipv6: bool = True
     resolvers: tuple[str, ...] = ()
@@ -70,6 +73,16 @@ class Layout:
     @property
     def hold_socket(self) -> str:
         return f"{self.run_dir}/hold.sock"
+
+    @property
+    def https_socket(self) -> str:
+        """Where nginx hands itself the TLS connections that are not passed through."""
+        return f"{self.run_dir}/https.sock"
+
+    @property
+    def refused_socket(self) -> str:
+        """Where nginx hangs up on clients that a passed-through host keeps out."""
+        return f"{self.run_dir}/refused.sock"
 
     @property
     def metrics_log(self) -> str:

@@ -1,4 +1,4 @@
-"""`$escaped_request_uri`: the URI of the request, percent-encoded so that it can be one value in a query (RFC 3986, 2.1).
+"""`$escaped_request_uri`: the URI of the request, percent-encoded to be one value in a query (RFC 3986, 2.1).
 
 nginx alone has no function for that. With njs it is a script of three lines. Without, maps do it piece by piece, up to
 a number of characters that have to be encoded; beyond it the variable is that of the home page.
@@ -49,7 +49,12 @@ def by_maps() -> str:
     numbers = range(PIECES)
     # Possessive, so that a URI that has too many is found out at once.
     groups = "".join(f"(?<hr_plain_{n}>{_PLAIN}*+)(?<hr_sign_{n}>[^A-Za-z0-9._~-]?+)" for n in numbers)
-    encoded = " ".join(f"{quoted(sign)} %{ord(sign):02X};" for sign in _RESERVED)
-    maps = [f'map $hr_sign_{n} $hr_encoded_{n} {{ default $hr_sign_{n}; {encoded} }}' for n in numbers]
+    encoded = " ".join(f"{quoted(_key(sign))} %{ord(sign):02X};" for sign in _RESERVED)
+    maps = [f"map $hr_sign_{n} $hr_encoded_{n} {{ default $hr_sign_{n}; {encoded} }}" for n in numbers]
     whole = "".join(f"${{hr_plain_{n}}}${{hr_encoded_{n}}}" for n in numbers)
     return "\n".join((*maps, f'map $request_uri {VARIABLE} {{ default %2F; "~^{groups}$" "{whole}"; }}'))
+
+
+def _key(sign: str) -> str:
+    """In a map a backslash at the beginning of a key is taken away."""
+    return sign * 2 if sign == "\\" else sign

@@ -37,6 +37,7 @@ from controller.render.locations import LocationStyle, redirect_target, written
 from controller.render.protocols import base_lists
 from controller.render.quoting import NginxText, file_name, hostname_regex, key, literal, quoted, template, word
 from controller.render.request_headers import base_headers, header_variable
+from controller.render.stream import render_streams
 
 POD_CONNECT_TIMEOUT = "500ms"
 """How long one attempt to reach a pod may take. A connection inside a cluster takes milliseconds; a pod that vanished
@@ -70,6 +71,7 @@ class _ServerStyle:
     layout: Layout
     health_path: str
     guarded: bool
+    preread: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Renderer:
         """Raises `ValueError` only where translate let something pass that cannot be written: a bug of ours."""
         main = configuration.main
         guarded = any(map(_guarded, configuration.servers.values()))
-        self._begin(_ServerStyle(main, self.layout, configuration.health_check_path, guarded))
+        self._begin(_ServerStyle(main, self.layout, configuration.health_check_path, guarded, configuration.streams.preread))
         hosts = [self._server(server, configuration) for server in configuration.servers.values()]
         self._cache = {host: kept for host, kept in self._cache.items() if host in configuration.servers}
         origins = configuration.main_origins
@@ -107,6 +109,7 @@ class Renderer:
                 Fragment("certificates.conf", self._certificates(configuration)),
                 Fragment("shared.conf", _shared(hosts)),
                 *_scripts(hosts),
+                *render_streams(configuration, self.layout),
                 *(host.fragment for host in hosts),
             ]
         )
@@ -135,7 +138,7 @@ class Renderer:
         style = LocationStyle(main, self.layout, configuration.upstreams, self._metrics_log())
         common = {
             "server_name": server_names(server),
-            "listens": listens_of(self.layout, main, default=is_default),
+            "listens": listens_of(self.layout, main, default=is_default, preread=configuration.streams.preread),
         }
         host = written(server, style, may_redirect_at_once=not health_path)
         first = (*server.locations, server.fallback)[0]
@@ -195,6 +198,7 @@ class Renderer:
             else word("off"),
             certificate_cache=max(1000, 2 * len(configuration.certificates)),
             real_ip=real_ip,
+            preread=configuration.streams.preread,
             real_ip_header=word("proxy_protocol" if by_protocol else main.forwarded_for_header),
             peer=NginxText("$remote_addr" if by_protocol else "$realip_remote_addr"),
             both_address_sources=both_sources,

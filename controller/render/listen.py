@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from controller.model.configuration import CATCH_ALL, MainSettings, Server
 from controller.model.layout import Layout
-from controller.render.quoting import NginxText, hostname_regex, word
+from controller.render.quoting import NginxText, hostname_regex, quoted, word
 
 
-def listens_of(layout: Layout, main: MainSettings, *, default: bool) -> tuple[NginxText, ...]:
-    """One line per address and port; socket options stand on the default server alone, as nginx wants it."""
-    options = " default_server" if default else ""
-    options += " proxy_protocol" if main.use_proxy_protocol else ""
-    backlog = " backlog=4096" if default else ""
-    plain = [f"{address}:{layout.http_port}{options}{backlog}" for address in addresses_of(layout, main)]
-    tls = [f"{address}:{layout.https_port} ssl{options}{backlog}" for address in addresses_of(layout, main)]
-    return tuple(NginxText(line) for line in plain + tls)
+def listens_of(
+    layout: Layout, main: MainSettings, *, default: bool, preread: bool = False
+) -> tuple[NginxText, ...]:
+    """One line per address and port; socket options stand on the default server alone, as nginx wants it.
+
+    `preread`: the HTTPS port belongs to the stream side, which hands its connections over by a socket.
+    """
+    first, last = (" default_server", " backlog=4096") if default else ("", "")
+    plain = _lines(layout, main, layout.http_port, layout.plain_http_port, first, last)
+    if preread:
+        return (*plain, NginxText(f"{quoted(f'unix:{layout.https_socket}')} ssl{first}{last}"))
+    return (*plain, *https_listens(layout, main, f" ssl{first}", last))
+
+
+def https_listens(layout: Layout, main: MainSettings, first: str = "", last: str = "") -> tuple[NginxText, ...]:
+    """The HTTPS port on every address, with options before and after that of the PROXY protocol."""
+    return _lines(layout, main, layout.https_port, layout.plain_https_port, first, last)
+
+
+def _lines(
+    layout: Layout, main: MainSettings, port: int, plain_port: int, first: str, last: str
+) -> tuple[NginxText, ...]:
+    protocol = " proxy_protocol" if main.use_proxy_protocol else ""
+    ports = [(port, protocol), *([(plain_port, "")] if plain_port else [])]
+    return tuple(
+        NginxText(f"{address}:{number}{first}{option}{last}")
+        for number, option in ports
+        for address in addresses_of(layout, main)
+    )
 
 
 def addresses_of(layout: Layout, main: MainSettings) -> tuple[NginxText, ...]:

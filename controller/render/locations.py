@@ -170,9 +170,13 @@ _AGAIN = AgainText(word("@hr_again"), _HOLD.name)
 def with_places_for_held(
     locations: Sequence[LocationText],
 ) -> tuple[tuple[LocationText, ...], tuple[HoldText, ...], tuple[AgainText, ...]]:
-    """The locations, each knowing its places for a held request, and those places: one for each set of settings."""
+    """The locations, each knowing its places for a held request, and those places: one for each set of settings.
+
+    A place without a user is left out, since the headers of such places take most of the memory of a host.
+    """
     holds: dict[Lines, HoldText] = {(): _HOLD}
     agains: dict[AgainText, AgainText] = {_AGAIN: _AGAIN}
+    used: set[NginxText] = set()
     known = []
     for location in locations:
         if location.passing is None or not location.held:
@@ -192,6 +196,7 @@ def with_places_for_held(
             location.passing_again,
         )
         again = agains.setdefault(wanted, replace(wanted, name=word(f"@hr_again_{len(agains)}")))
+        used |= {hold.name, again.name}
         known.append(
             replace(
                 location,
@@ -199,7 +204,11 @@ def with_places_for_held(
                 again=None if again is _AGAIN else again.name,
             )
         )
-    return tuple(known), tuple(holds.values()), tuple(agains.values())
+    return (
+        tuple(known),
+        tuple(place for place in holds.values() if place.name in used),
+        tuple(place for place in agains.values() if place.name in used),
+    )
 
 
 def with_places_for_failed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 MAX_QUOTED_BYTES = 3_900
 """nginx reads one parameter into a buffer of 4,096 bytes."""
@@ -48,7 +48,21 @@ def check_stream_log_format(text: str) -> str:
 
 def check_log_format(text: str) -> str:
     """The text itself. Raises `ValueError` naming the first variable that nginx would not know."""
-    return _checked(text, lambda name: name in _KNOWN or _DYNAMIC.fullmatch(name) is not None)
+    return _checked(text, _is_known)
+
+
+def has_only_known(text: str) -> bool:
+    """Whether every dollar sign begins a variable of `check_log_format`."""
+    return all(map(_is_known, _variables_of(text)))
+
+
+def _is_known(name: str) -> bool:
+    return name in _KNOWN or _DYNAMIC.fullmatch(name) is not None
+
+
+def _variables_of(text: str) -> Iterator[str]:
+    for found in _VARIABLE.finditer(text):
+        yield found[1] if found[1] is not None else found[2]
 
 
 def _checked(text: str, is_known: Callable[[str], bool]) -> str:
@@ -56,8 +70,7 @@ def _checked(text: str, is_known: Callable[[str], bool]) -> str:
         raise ValueError("it holds a control character")
     if len(text.encode()) + text.count('"') + text.count("\\") > MAX_QUOTED_BYTES:
         raise ValueError(f"it is longer than {MAX_QUOTED_BYTES} bytes once its quotes are escaped")
-    for found in _VARIABLE.finditer(text):
-        name = found[1] if found[1] is not None else found[2]
+    for name in _variables_of(text):
         if not is_known(name):
             raise ValueError(f"${name} is not a variable of nginx that may be logged")
     return text

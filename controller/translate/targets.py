@@ -61,7 +61,8 @@ def _dialect(*, tls: bool, idle: Idle | None) -> Dialect:
 
 
 def _by_name(resources: Resources, name: str, port: int, dialect: Dialect) -> ProxyPass:
-    identity = f"_url.{re.sub('[^a-z0-9.-]', '-', name)[:100]}.{_digest(name)[:8]}.{port}.{dialect.suffix or 'url-http'}"
+    readable = re.sub("[^a-z0-9.-]", "-", name)[:100]
+    identity = f"_url.{readable}.{_digest(name)[:8]}.{port}.{dialect.suffix or 'url-http'}"
     key = ObjectKey(Kind.SERVICE, NAMESPACE, _digest(name))
     found = Upstream(identity, key, str(port), external=True, host=name, idle=dialect.idle)
     resources.upstreams.used.setdefault(identity, found)

@@ -53,7 +53,8 @@ def translate(
     for decoding in snapshot.findings.values():
         findings.items.extend(decoding)
     ownership = Ownership(snapshot, options, findings)
-    hosts = ownership.keep(claims_by_host(ownership.of_catch_all(sources), findings))
+    allowed = ownership.of_catch_all(sources)
+    hosts = ownership.keep(claims_by_host(allowed, findings))
     tell_strays(add_canaries(hosts, sources, findings), sources, findings)
     settle_backend_tls(hosts, share=not main.proxy_ssl_location_only)
     settle_passthrough(hosts, f"{options.annotations_prefix}/{SSL_PASSTHROUGH.name}", findings)
@@ -66,7 +67,7 @@ def translate(
         ownership,
         _default_target(upstreams, options, main, findings),
         error_pages.of_everyone(main, resources),
-    ).build(hosts, sources)
+    ).build(hosts, allowed)
     servers = settle_own_hosts(servers, f"{options.annotations_prefix}/auth-url", options.configmap, findings)
     default_certificate = certificates.default()
     streams = _streams(snapshot, options, findings, servers, upstreams, main)

@@ -36,8 +36,8 @@ class Affinity:
     """What an Ingress wants of its cookie. The path of the location stands where `path` is empty.
 
     `lasts`: seconds; None for as long as the browser runs. `secure`: also on plain HTTP. `same_site`: as written,
-    empty for none. `only_capable`: browsers that mishandle `SameSite=None` do not get it. `renewed`: a client whose pod failed
-    gets a new cookie at once, for which every answer carries one.
+    empty for none. `only_capable`: browsers that mishandle `SameSite=None` do not get it. `renewed`: a client whose
+    pod failed gets a new cookie at once, for which every answer carries one.
     """
 
     name: str = "INGRESSCOOKIE"
@@ -101,8 +101,8 @@ class Canary(LocationFeature):
     """Pods that get some of the requests of a location. `upstream`: their id, `stickiness`: where they are sticky.
 
     `namespace`, `ingress`, `service`, `port` and `dns_port` are what logs, metrics and the hold know it by.
-    `otherwise`: who answers while the canary has no pods, as `dns-port.service.namespace`. `binding`: the cookie that keeps a client
-    where it was first served, and `mark` what it begins with for the canary.
+    `otherwise`: who answers while the canary has no pods, as `dns-port.service.namespace`. `binding`: the cookie that
+    keeps a client where it was first served, and `mark` what it begins with for the canary.
     """
 
     rules: CanaryRules

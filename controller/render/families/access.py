@@ -16,6 +16,7 @@ from controller.render.quoting import NginxText, word
 ZONE_SIZE = "5m"
 """About 40,000 clients (https://nginx.org/en/docs/http/ngx_http_limit_req_module.html#limit_req_zone)."""
 
+CLIENT = NginxText("$the_real_ip")
 _HALVES = {"0.0.0.0/0": ("0.0.0.0/1", "128.0.0.0/1"), "::/0": ("::/1", "8000::/1")}
 """A `geo` block names everyone `default` already, and nginx warns where one is there twice."""
 
@@ -46,10 +47,12 @@ def _mapped_lists(feature: AccessLists) -> Part:
     return Part(gate=tuple(gate), http=tuple(http))
 
 
-def geo(name: NginxText, default: int, networks: Iterable[tuple[str, int]]) -> NginxText:
+def geo(
+    name: NginxText, default: int, networks: Iterable[tuple[str, int]], client: NginxText = CLIENT
+) -> NginxText:
     """A block that maps the client's address to a number; the longest prefix that holds it counts."""
     lines = [f"    {word(half)} {value};" for cidr, value in networks for half in _HALVES.get(cidr, (cidr,))]
-    return NginxText("\n".join([f"geo $the_real_ip {name} {{", f"    default {default};", *lines, "}"]))
+    return NginxText("\n".join([f"geo {client} {name} {{", f"    default {default};", *lines, "}"]))
 
 
 def limits(feature: Limits, context: Context) -> Part:

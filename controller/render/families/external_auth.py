@@ -27,7 +27,7 @@ _OF_THE_REQUEST = re.compile(
 )
 """Variables that in the question would be about the question. The path, decoded, could hold line breaks besides."""
 _MOST_COOKIES = 8
-_TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_COOKIE_NAME = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _CACHE = "hr_auth"
 _BUFFERS = ("proxy_buffer_size ", "proxy_buffers ", "proxy_busy_buffers_size ")
 
@@ -181,9 +181,7 @@ def _cache(name: NginxText, feature: ExternalAuth) -> tuple[str, ...]:
 
 def _cookie_lines(*, always: bool) -> Lines:
     ending = " always;" if always else ";"
-    return tuple(
-        NginxText(f"add_header Set-Cookie $hr_auth_cookie_{n}{ending}") for n in range(1, _MOST_COOKIES + 1)
-    )
+    return tuple(NginxText(f"add_header Set-Cookie $hr_auth_cookie_{n}{ending}") for n in range(1, _MOST_COOKIES + 1))
 
 
 def _cookie_maps() -> NginxText:
@@ -192,9 +190,11 @@ def _cookie_maps() -> NginxText:
     for n in range(1, _MOST_COOKIES + 1):
         source = f"$hr_auth_cookies_{n}" if n > 1 else "$hr_auth_cookies"
         # A comma in a date is followed by no name and equals sign.
-        first = f"^(?<hr_one_cookie_{n}>.+?),[ ]*{_TOKEN}="
-        rest = f"^.+?,[ ]*(?<hr_other_cookies_{n}>{_TOKEN}=.*)$"
-        lines.append(f'map {source} $hr_auth_cookie_{n} {{ volatile; default {source}; "~{first}" $hr_one_cookie_{n}; }}')
+        first = f"^(?<hr_one_cookie_{n}>.+?),[ ]*{_COOKIE_NAME}="
+        rest = f"^.+?,[ ]*(?<hr_other_cookies_{n}>{_COOKIE_NAME}=.*)$"
+        lines.append(
+            f'map {source} $hr_auth_cookie_{n} {{ volatile; default {source}; "~{first}" $hr_one_cookie_{n}; }}'
+        )
         if n < _MOST_COOKIES:
             rest_of = f"$hr_auth_cookies_{n + 1}"
             lines.append(f'map {source} {rest_of} {{ volatile; default ""; "~{rest}" $hr_other_cookies_{n}; }}')

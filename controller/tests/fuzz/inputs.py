@@ -76,13 +76,13 @@ def key_of(seed: int) -> str:
 @cache
 def _pool(name: str) -> tuple[str, ...]:
     """Values that mean something for this name, and those that do for its neighbours."""
-    grammar = _GRAMMARS.get(name)
-    own = _matching(grammar.pattern) if grammar else ()
+    grammar = GRAMMARS.get(name)
+    own = matching(grammar.pattern) if grammar else ()
     return (*own, *(text for text in PLAUSIBLE if _takes(name, text))) or PLAUSIBLE
 
 
 def _takes(name: str, text: str) -> bool:
-    parse: Callable[[str], Any] | None = _GRAMMARS.get(name) or PARSERS.get(name)
+    parse: Callable[[str], Any] | None = GRAMMARS.get(name) or PARSERS.get(name)
     if parse is None:
         return True
     try:
@@ -92,14 +92,14 @@ def _takes(name: str, text: str) -> bool:
     return True
 
 
-_GRAMMARS: dict[str, Grammar[Any]] = {
+GRAMMARS: dict[str, Grammar[Any]] = {
     **{key: parse for key, parse in PARSERS.items() if isinstance(parse, Grammar)},
     **{("headrace.dev/" if a.ours else "") + a.name: a.grammar for a in HONOURED},
 }
 
 
 @cache
-def _matching(pattern: re.Pattern[str]) -> tuple[str, ...]:
+def matching(pattern: re.Pattern[str]) -> tuple[str, ...]:
     """Twenty texts that the pattern takes."""
     found: list[str] = []
 

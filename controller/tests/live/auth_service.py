@@ -1,8 +1,8 @@
 """An authentication service for live tests, as oauth2-proxy and its like are.
 
 Who has the cookie `session=NAME` is let in as NAME, the session `banned` gets 403, anyone else 401. Each answer has two
-cookies, one of them with a comma in its date, unless the path is `/bare`. The answers to `/status/NNN`, `/reset`, `/large` (headers of 6,000 bytes)
-and `/body` (401 with a long body) are what they say.
+cookies, one of them with a comma in its date, unless the path is `/bare`. The answers to `/status/NNN`, `/reset`,
+`/large` (headers of 6,000 bytes) and `/body` (401 with a long body) are what they say.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class AuthService:
 
     def about(self, mark: str) -> list[Question]:
         """Questions about requests that carried the mark in their URI or in the header X-Mark."""
-        return [q for q in self.questions if mark in q.headers.get("x-original-url", "") or q.headers.get("x-mark") == mark]
+        return [
+            q for q in self.questions if mark in q.headers.get("x-original-url", "") or q.headers.get("x-mark") == mark
+        ]
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -103,7 +103,9 @@ def headrace(run: Run, backends: Backends) -> Iterator[Headrace]:
     yield running
 
 
-@pytest.mark.parametrize("host", ["basic.test", "own-namespace.test", "file.test", "map.test", "all.test", "odd-satisfy.test"])
+@pytest.mark.parametrize(
+    "host", ["basic.test", "own-namespace.test", "file.test", "map.test", "all.test", "odd-satisfy.test"]
+)
 def test_nobody_gets_in_without_a_password(headrace: Headrace, host: str) -> None:
     answer = headrace.get(f"http://{host}/")
     assert answer.status == 401 and answer.headers["www-authenticate"] == 'Basic realm=""'
@@ -133,9 +135,7 @@ def test_passwords_of_other_shapes(headrace: Headrace) -> None:
 
 
 @pytest.mark.shows("auth-realm")
-@pytest.mark.parametrize(
-    ("host", "realm"), [("realm.test", "Members only"), ("off.test", "off "), ("basic.test", "")]
-)
+@pytest.mark.parametrize(("host", "realm"), [("realm.test", "Members only"), ("off.test", "off "), ("basic.test", "")])
 def test_the_realm(headrace: Headrace, host: str, realm: str) -> None:
     answer = headrace.get(f"http://{host}/")
     assert (answer.status, answer.headers["www-authenticate"]) == (401, f'Basic realm="{realm}"')

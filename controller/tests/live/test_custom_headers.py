@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from controller.model.configuration import Location, MainSettings, MatchKind, PathMatch, Return, Server
+from controller.model.features.response_headers import ResponseHeader, ResponseHeaders
+from controller.model.layout import Layout, NginxBinary
+from controller.render.families import response_headers
+from controller.render.part import Context
 from controller.tests.live.backends import Backends
 from controller.tests.live.conftest import Run
 from controller.tests.live.headrace import Headrace
@@ -167,6 +172,18 @@ def test_special_headers_are_replaced_too(headrace: Headrace, header: str, value
     """`Server` and `Date` need the module headers-more, which the nginx of the tests has."""
     says = "/?answer=Cache-Control:%20public&answer=Set-Cookie:%20pod=1&answer=Location:%20/pod"
     assert values_of(headrace, "special.test", header, says) == [value]
+
+
+@pytest.mark.parametrize(("features", "replaced"), [((), False), (("headers-more",), True)])
+def test_without_headers_more_nginx_keeps_what_it_writes_itself(features: tuple[str, ...], replaced: bool) -> None:
+    layout = Layout("/s", "/s/run", NginxBinary("nginx", (1, 31, 3), frozenset(features)))
+    server = Server("a.test", (), Location(PathMatch(MatchKind.PREFIX, "/"), Return(404), None))
+    wanted = ResponseHeaders(
+        (ResponseHeader("Date", "never"), ResponseHeader("Server", "mine"), ResponseHeader("X", "1"))
+    )
+    part = response_headers.render(wanted, Context(MainSettings(), layout, server, {}))
+    assert ('more_set_headers "Server: mine";' in part.response) is replaced
+    assert 'add_header X "1" always;' in part.response and len(part.response) == (3 if replaced else 1)
 
 
 def test_nginx_own_pages_keep_their_type(headrace: Headrace) -> None:

@@ -87,6 +87,7 @@ def headrace(run: Run, backends: Backends, pages: Backend) -> Iterator[Headrace]
         own("denied.test", allowlist_source_range="10.9.9.9", **mine),
         own("cors.test", enable_cors="true", custom_headers="headers", **mine),
         own("cors-empty.test", "empty", enable_cors="true", custom_headers="headers", **mine),
+        own("denied-large.test", allowlist_source_range="10.9.9.9", proxy_body_size="8m", **mine),
         own("quiet.test", enable_access_log="false", **mine),
         own("vhost.test", upstream_vhost="inner.example", **mine),
         own("slow.test", proxy_read_timeout="1", **mine),
@@ -272,6 +273,14 @@ def test_a_body_that_is_too_large(headrace: Headrace, framing: str) -> None:
     request = f"POST /large HTTP/1.1\r\nHost: pages.test\r\n{framing}\r\nConnection: close\r\n\r\n{body}"
     answer = headrace.raw(request.encode())
     assert answer.startswith(b"HTTP/1.1 200 ") and b'"x-code": "413"' in answer and b'"body": ""' in answer
+
+
+@pytest.mark.shows("custom-http-errors")
+def test_a_body_that_nobody_has_read_yet_is_no_hindrance(headrace: Headrace) -> None:
+    body = "fa0\r\n" + "x" * 4000 + "\r\n0\r\n\r\n"
+    head = "POST / HTTP/1.1\r\nHost: denied-large.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    answer = headrace.raw((head + body).encode())
+    assert answer.startswith(b"HTTP/1.1 200 ") and b'"x-code": "403"' in answer
 
 
 @pytest.mark.shows("custom-http-errors")
@@ -588,10 +597,16 @@ def test_without_any_service_for_pages_answers_stay_and_it_is_told(run: Run, bac
     running = run(
         own("plain.test"),
         own("own.test", custom_http_errors="404"),
+        ingress("half", ("half.test", "/half", PREFIX, "app"), annotations={"default-backend": "pages"}),
         *app("app", backends.start("app")),
+        *app("pages", backends.start("pages")),
         configmap(custom_http_errors="404,503"),
         flags=CONFIGMAP,
     )
+    for url in ("http://half.test/half/status/404", "http://half.test/none"):
+        answer = running.get(url)
+        assert answer.backend == "pages" and told(answer)["x-code"] == "404"
+    assert running.get("http://unknown.test/").status == 404
     for url in ("http://plain.test/status/404", "http://own.test/status/404"):
         answer = running.get(url)
         assert (answer.status, answer.backend) == (404, "app")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,12 +16,11 @@ import pytest
 from controller.tests.live.auth_service import COOKIES, AuthService
 from controller.tests.live.backends import Backends
 from controller.tests.live.conftest import Run
-from controller.tests.live.headrace import Headrace, trusting_context
+from controller.tests.live.grpc_peers import GrpcServer, call
+from controller.tests.live.headrace import Headrace
 from controller.tests.live.objects import (
-    CONFIGMAP,
     Object,
     app,
-    configmap,
     ingress,
     key_pair,
     service,
@@ -120,7 +119,13 @@ def auth() -> Iterator[AuthService]:
 
 
 @pytest.fixture(scope="module")
-def headrace(run: Run, backends: Backends, auth: AuthService) -> Iterator[Headrace]:
+def peer() -> Iterator[GrpcServer]:
+    with GrpcServer("peer") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def headrace(run: Run, backends: Backends, auth: AuthService, peer: GrpcServer) -> Iterator[Headrace]:
     one, two = "http://auth.default.svc", "http://auth.default"
     running = run(
         guarded("plain.test"),
@@ -178,7 +183,8 @@ def headrace(run: Run, backends: Backends, auth: AuthService) -> Iterator[Headra
         guarded("body.test", f"{two}/body"),
         guarded("empty.test", backend="empty"),
         guarded("size.test", proxy_body_size="8m"),
-        guarded("tls.test"),
+        guarded("grpc.test", backend="peer", backend_protocol="GRPC", auth_response_headers="X-User, X-Groups-Not"),
+        service("peer"), slice_at("peer", ("127.0.0.1", peer.port)),
         ingress("own", ("own.test", "/", PREFIX, "app"), tls=[{"hosts": ["own.test"], "secretName": "pair"}],
                 annotations={"auth-url": "https://$host/oauth2/auth",
                              "auth-signin": "https://$host/oauth2/start?rd=$escaped_request_uri"}),
@@ -200,13 +206,14 @@ def headrace(run: Run, backends: Backends, auth: AuthService) -> Iterator[Headra
                   **{key: value for key, value in settings.items() if key != "url"})
           for name, settings in CLOSED.items()),
         *(guarded(f"{name}.ignored.test", **settings) for name, settings in IGNORED.items()),
-        headers_map("extra", X_Static='a "quoted"; }', X_Uri="$request_uri", Host="extra.example", x_user="$http_x_name"),
+        headers_map("extra", X_Static='a "quoted"; }', X_Uri="$request_uri", Host="extra.example",
+                    x_user="$http_x_name"),
         headers_map("bad-name", **{"X:Y": "1"}),
         headers_map("bad-value", X_Y="a\r\nX-Injected: 1"),
         headers_map("bad-variable", X_Y="$pid"),
         headers_map("framing", Content_Length="5"),
         secret("users", auth=f"ann:{sha('pw')}"),
-        tls_secret("pair", key_pair("own.test", "tls.test")),
+        tls_secret("pair", key_pair("own.test")),
         *app("app", backends.start("app")),
         *app("errors", backends.start("errors")),
         service("auth"), slice_at("auth", ("127.0.0.1", auth.port)),
@@ -223,7 +230,9 @@ STATUSES = [200, 201, 202, 204, 299, 300, 302, 400, 401, 403, 404, 407, 429, 500
 # -- who passes
 
 
-@pytest.mark.parametrize("host", ["plain.test", "svc.test", "short.test", "root.test", "query.test", "other-namespace.test"])
+@pytest.mark.parametrize(
+    "host", ["plain.test", "svc.test", "short.test", "root.test", "query.test", "other-namespace.test"]
+)
 def test_the_service_decides(headrace: Headrace, auth: AuthService, host: str) -> None:
     assert headrace.get(f"http://{host}/").status == 401
     assert headrace.get(f"http://{host}/", headers=BANNED).status == 403
@@ -238,7 +247,9 @@ def test_what_each_status_of_the_service_means(headrace: Headrace, status: int) 
     assert answer.status == expected and (answer.backend == "app") == (expected == 200)
 
 
-@pytest.mark.parametrize("host", ["empty-auth.test", "refusing-auth.test", "unknown-auth.test", "reset.test", "large.test"])
+@pytest.mark.parametrize(
+    "host", ["empty-auth.test", "refusing-auth.test", "unknown-auth.test", "reset.test", "large.test"]
+)
 def test_a_service_that_fails_lets_nobody_in(headrace: Headrace, host: str) -> None:
     begun = time.monotonic()
     for method, body in (("GET", None), ("POST", b"content")):
@@ -254,7 +265,9 @@ def test_a_challenge_of_the_service_is_passed_on(headrace: Headrace) -> None:
     assert headrace.get("http://plain.test/").headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("path", ["/guarded", "/guarded/x", "/x/../guarded", "//guarded", "/%67uarded", "/guarded/%2e%2e/guarded"])
+@pytest.mark.parametrize(
+    "path", ["/guarded", "/guarded/x", "/x/../guarded", "//guarded", "/%67uarded", "/guarded/%2e%2e/guarded"]
+)
 def test_only_its_paths_are_guarded_and_no_form_goes_around(headrace: Headrace, path: str) -> None:
     assert headrace.get(f"http://paths.test{path}").status == 401
     assert headrace.get("http://paths.test/free").backend == "app"
@@ -364,7 +377,14 @@ def test_where_the_service_shall_send_the_client(headrace: Headrace, auth: AuthS
 
 @pytest.mark.shows("auth-response-headers")
 def test_headers_of_the_answer_replace_those_of_the_client(headrace: Headrace) -> None:
-    sent = {**ANN, "X-User": "root", "X-Groups": "wheel", "X-Absent": "spoofed", "Authorization": "Basic x", "X-Kept": "1"}
+    sent = {
+        **ANN,
+        "X-User": "root",
+        "X-Groups": "wheel",
+        "X-Absent": "spoofed",
+        "Authorization": "Basic x",
+        "X-Kept": "1",
+    }
     seen = headrace.get("http://copied.test/", headers=sent).json["headers"]
     assert (seen["x-user"], seen["x-groups"]) == ("ann", "admins, users")
     assert seen["authorization"] == "Bearer token-of-ann" and seen["x-kept"] == "1" and "x-absent" not in seen
@@ -517,12 +537,17 @@ def asked_about(headrace: Headrace, auth: AuthService, *requests: tuple[str, dic
 
 @pytest.mark.shows("auth-cache-key", "auth-cache-duration")
 def test_an_answer_is_remembered_for_its_key(headrace: Headrace, auth: AuthService) -> None:
-    carl, dora = ("http://cached.test/a", {"Cookie": "session=carl"}), ("http://cached.test/b", {"Cookie": "session=dora"})
-    stranger = ("http://cached.test/c", {})
+    carl, dora = (
+        ("http://cached.test/a", {"Cookie": "session=carl"}),
+        ("http://cached.test/b", {"Cookie": "session=dora"}),
+    )
+    stranger: tuple[str, dict[str, str]] = ("http://cached.test/c", {})
     asked = asked_about(headrace, auth, carl, carl, dora, stranger, carl, stranger, dora)
     assert asked == [200, 200, 200, 401, 200, 401, 200, 3]
     for user in ("carl", "dora"):
-        assert headrace.get("http://cached.test/", headers={"Cookie": f"session={user}"}).json["headers"]["x-user"] == user
+        assert (
+            headrace.get("http://cached.test/", headers={"Cookie": f"session={user}"}).json["headers"]["x-user"] == user
+        )
 
 
 @pytest.mark.shows("auth-cache-key")
@@ -558,7 +583,8 @@ def test_an_answer_is_forgotten_in_time(headrace: Headrace, auth: AuthService) -
 
 @pytest.mark.shows("auth-cache-duration")
 def test_only_the_listed_answers_are_remembered(headrace: Headrace, auth: AuthService) -> None:
-    known, stranger = ("http://cached-some.test/", ANN), ("http://cached-some.test/", {})
+    known = ("http://cached-some.test/", ANN)
+    stranger: tuple[str, dict[str, str]] = ("http://cached-some.test/", {})
     assert asked_about(headrace, auth, known, known, stranger, stranger) == [200, 200, 401, 401, 3]
 
 
@@ -664,12 +690,16 @@ def test_a_service_outside_is_asked_by_https_under_its_name(run: Run, backends: 
 
 
 def test_a_call_of_grpc_is_guarded_too(headrace: Headrace, auth: AuthService) -> None:
-    context = trusting_context()
-    context.set_alpn_protocols(["h2"])
-    for cookie, status in ((b"", b"401"), (b"session=ann", b"200")):
-        assert call(headrace, "grpc.test", cookie) == status.decode()
-    (asked,) = [q for q in auth.about("/pkg.Echo/Say") if "session=ann" in q.headers.get("cookie", "")]
-    assert asked.headers["x-original-method"] == "POST" and asked.body == b""
+    stranger = call(headrace.https, "grpc.test", "/test.Echo/Tell", "x")
+    assert stranger.status == 401 and stranger.texts == []
+    answer = call(
+        headrace.https, "grpc.test", "/test.Echo/Tell", "x", headers={"cookie": "session=ann", "x-user": "root"}
+    )
+    assert (answer.status, answer.grpc) == (200, 0)
+    told = json.loads(answer.texts[0])
+    assert told["x-user"] == "ann" and "x-groups-not" not in told
+    asked = auth.about("grpc.test/test.Echo/Tell")
+    assert [(q.headers["x-original-method"], q.body) for q in asked] == [("POST", b"")] * 2
 
 
 def test_a_request_that_waits_for_a_pod_is_asked_about_once(
@@ -712,4 +742,6 @@ def test_what_can_let_nobody_in_is_ignored_and_told(headrace: Headrace, name: st
 
 
 def test_a_key_that_is_the_same_for_everybody_is_told(headrace: Headrace) -> None:
-    assert any('"name":"constant"' in line and "auth-cache-key" in line for line in headrace.log.read_text().splitlines())
+    assert any(
+        '"name":"constant"' in line and "auth-cache-key" in line for line in headrace.log.read_text().splitlines()
+    )

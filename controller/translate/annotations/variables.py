@@ -42,8 +42,8 @@ _KEY_NAMES = _any_of(_OF_REQUESTS)
 KEY = rf" *[A-Za-z0-9_-]*(?:\$(?:{_KEY_NAMES})(?:[ -][A-Za-z0-9_ -]*)?|\$\{{(?:{_KEY_NAMES})\}}[A-Za-z0-9_ -]*)*"
 """What answers are remembered by: words and variables of the request, which blanks may separate."""
 
-_IN_HEADER = re.compile(rf"\$(?:\{{(?:{_any_of(OF_URLS, 'http_[a-z0-9_]+', 'cookie_[A-Za-z0-9_]+', _ARGUMENT)})\}}|"
-                        rf"(?:{_any_of(OF_URLS, 'http_[a-z0-9_]+', 'cookie_[A-Za-z0-9_]+', _ARGUMENT)})(?![A-Za-z0-9_]))")  # fmt: skip
+_HEADER_NAMES = _any_of(OF_URLS, "http_[a-z0-9_]+", "cookie_[A-Za-z0-9_]+", _ARGUMENT)
+_IN_HEADER = re.compile(rf"\$(?:\{{(?:{_HEADER_NAMES})\}}|(?:{_HEADER_NAMES})(?![A-Za-z0-9_]))")
 
 
 def has_only_known(value: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from controller.model.configuration import LogEscape
 from controller.translate.annotations import values
 from controller.translate.annotations.families import external_auth, proxying
 from controller.translate.configmap import grammars
@@ -30,7 +31,27 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "proxy-add-original-uri-header": values.boolean,
     "enable-underscores-in-headers": values.boolean,
     "ignore-invalid-headers": values.boolean,
+    "forwarded-host-header": values.header,
+    "add-headers": grammars.reference,
+    "proxy-set-headers": grammars.reference,
+    "hide-headers": grammars.header_names,
+    "allow-backend-server-header": values.boolean,
+    "default-type": grammars.default_type,
+    "block-user-agents": grammars.patterns,
+    "block-referers": grammars.patterns,
+    "nginx-status-ipv4-whitelist": grammars.networks_of(4),
+    "nginx-status-ipv6-whitelist": grammars.networks_of(6),
     "disable-access-log": values.boolean,
+    "disable-http-access-log": values.boolean,
+    "http-access-log-path": grammars.log_path,
+    "access-log-params": grammars.log_parameters,
+    "error-log-path": grammars.log_path,
+    "enable-auth-access-log": values.boolean,
+    "skip-access-log-urls": grammars.patterns,
+    "enable-syslog": values.boolean,
+    "syslog-host": grammars.syslog_address,
+    "syslog-port": values.integer(1, 65_535),
+    "debug-connections": grammars.some_networks,
     "access-log-path": grammars.log_path,
     "access-log-format": values.one_of("text", "json"),
     "log-format-upstream": check_log_format,
@@ -44,6 +65,10 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "ssl-session-tickets": values.boolean,
     "ssl-buffer-size": values.size(grammars.KIB, grammars.MIB),
     "ssl-reject-handshake": values.boolean,
+    "ssl-ecdh-curve": grammars.curves,
+    "ssl-dh-param": grammars.reference,
+    "ssl-early-data": values.boolean,
+    "ssl-session-ticket-key": grammars.ticket_key,
     "proxy-ssl-location-only": values.boolean,
     "whitelist-source-range": grammars.networks,
     "denylist-source-range": grammars.networks,
@@ -88,6 +113,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "service-upstream": values.boolean,
     "upstream-keepalive-connections": values.integer(0, 100_000),
     "upstream-keepalive-timeout": values.seconds,
+    "upstream-keepalive-time": values.duration,
+    "grpc-buffer-size-kb": values.integer(0, 16_384),
     "upstream-keepalive-requests": grammars.PORTIONS,
     "client-header-buffer-size": values.size(grammars.KIB // 2, grammars.MIB),
     "client-header-timeout": values.seconds,
@@ -102,9 +129,23 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "use-gzip": values.boolean,
     "gzip-level": values.integer(1, 9),
     "gzip-min-length": values.integer(0, 10**9),
+    "gzip-types": grammars.types,
+    "gzip-disable": grammars.regular_expression,
     "worker-processes": grammars.workers,
     "worker-shutdown-timeout": values.seconds,
-    "max-worker-connections": values.integer(64, 1_000_000),
+    "worker-cpu-affinity": grammars.affinity,
+    "max-worker-connections": grammars.connections,
+    "max-worker-open-files": grammars.open_files,
+    "reuse-port": values.boolean,
+    "enable-aio-write": values.boolean,
+    "bind-address": grammars.addresses,
+    "server-name-hash-max-size": grammars.table_size,
+    "server-name-hash-bucket-size": grammars.bucket_size,
+    "map-hash-bucket-size": grammars.bucket_size,
+    "proxy-headers-hash-max-size": grammars.table_size,
+    "proxy-headers-hash-bucket-size": grammars.bucket_size,
+    "variables-hash-max-size": grammars.table_size,
+    "variables-hash-bucket-size": grammars.bucket_size,
     "enable-multi-accept": values.boolean,
     "disable-ipv6": values.boolean,
     "proxy-stream-timeout": grammars.positive_time,
@@ -145,11 +186,14 @@ SAFE: dict[str, Any] = {"proxy-real-ip-cidr": ()}
 GLOBAL_AUTH = frozenset({"global-auth-url", "global-auth-method", "global-auth-response-headers"})
 """Those of them that an Ingress may decline (`enable-global-auth`)."""
 
-PROTECTING = frozenset({"whitelist-source-range", "denylist-source-range", "block-cidrs"}) | GLOBAL_AUTH
+PROTECTING = (
+    frozenset({"whitelist-source-range", "denylist-source-range", "block-cidrs", "block-user-agents", "block-referers"})
+    | GLOBAL_AUTH
+)
 """Protections of all routes: a value that cannot be read closes every route rather than be skipped."""
 
-CLOSING = frozenset({"block-user-agents", "block-referers"})
-"""Protections of all routes that this version cannot honour: a value closes every route rather than be skipped."""
+CLOSING: frozenset[str] = frozenset()
+"""Protections of all routes that this version could not honour: there are none."""
 
-FIREWALL = frozenset({"enable-modsecurity", "enable-owasp-modsecurity-crs"})
-"""Protections of all routes whose absence is told loudly and closes nothing: the operator decided it."""
+ESCAPES = {"log-format-escape-none": LogEscape.NONE, "log-format-escape-json": LogEscape.JSON}
+"""Keys that together make one setting; the first one that is true counts."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +11,11 @@ from controller.model.diagnostics import Effect
 from controller.model.refs import FieldPath, ObjectKey
 from controller.translate.annotations import values
 from controller.translate.annotations.families.proxying import bytes_of
-from controller.translate.configmap.keys import CLOSING, FIREWALL, GLOBAL_AUTH, PARSERS, PROTECTING, SAFE
-from controller.translate.configmap.verdicts import UNSUPPORTED
+from controller.translate.annotations.registry import Verdict, nearest_name
+from controller.translate.configmap.keys import ESCAPES, GLOBAL_AUTH, PARSERS, PROTECTING, SAFE
+from controller.translate.configmap.verdicts import HARMLESS, SWITCHES, TOLD, VERDICTS
 from controller.translate.findings import Findings
+
 
 def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> tuple[MainSettings, tuple[str, ...]]:
     """The settings, and the keys of protections that cannot be honoured and so close the routes."""
@@ -26,15 +27,14 @@ def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -
     settings = _with_fitting_buffers(settings, owner, findings)
     _warn_of_trust(settings, owner, findings)
     _warn_of_log_format(settings, owner, findings)
-    closing = tuple(sorted((*unread, *(key for key in CLOSING & data.keys() if data[key].strip()))))
+    closing = tuple(sorted(unread))
     for key in closing:
         but = ' but those with enable-global-auth: "false"' if key in GLOBAL_AUTH else ""
         findings.error(
             "configmap-key-unsupported",
             owner,
             FieldPath("data").key(key),
-            f"This protection {'cannot be read' if key in unread else 'is not available in this version'}, "
-            f"so every route{but} answers 503.",
+            f"This protection cannot be read, so every route{but} answers 503.",
             Effect.HOST_UNSERVED,
         )
     return settings, closing
@@ -57,10 +57,11 @@ def _attribute(key: str) -> str:
 
 def _parsed(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> list[tuple[str, Any]]:
     found = []
+    told: set[str] = set()
     for key, text in sorted(data.items()):
         parse = PARSERS.get(key)
         if parse is None:
-            _report_unread(key, text, owner, findings)
+            _report_unread(key, text, owner, findings, told)
         elif parse is values.boolean and not text.strip():
             found.append((_attribute(key), False))  # so it always was; elsewhere no text means the default
         elif text.strip():
@@ -74,7 +75,7 @@ def _parsed(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> li
 
 
 def _report_invalid(key: str, text: str, reason: ValueError, owner: ObjectKey, findings: Findings) -> None:
-    shown = repr(text if len(text) <= 80 else text[:77] + "...")
+    shown = "The value" if key in _SECRET else repr(text if len(text) <= 80 else text[:77] + "...")
     findings.warning(
         "configmap-key-invalid",
         owner,
@@ -84,21 +85,33 @@ def _report_invalid(key: str, text: str, reason: ValueError, owner: ObjectKey, f
     )
 
 
-def _report_unread(key: str, text: str, owner: ObjectKey, findings: Findings) -> None:
-    if key in CLOSING or key in _ESCAPES or not text.strip():
+_SECRET = frozenset({"ssl-session-ticket-key"})
+_CODES = {
+    Verdict.REFUSED: "configmap-key-refused",
+    Verdict.OBSOLETE: "configmap-key-obsolete",
+    Verdict.UNSUPPORTED: "configmap-key-unsupported",
+}
+
+
+def _report_unread(key: str, text: str, owner: ObjectKey, findings: Findings, told: set[str]) -> None:
+    """`told`: what was said of other keys; what is not carried out for the same reason is told once."""
+    verdict = VERDICTS.get(key)
+    if not text.strip() or verdict is Verdict.SILENT or key in ESCAPES:
         return
     where = FieldPath("data").key(key)
-    if key in FIREWALL and _is_true(text):
-        message = "There is no web application firewall in this version; every route is served without one."
-        findings.error("configmap-key-unsupported", owner, where, message, Effect.SETTING_IGNORED)
+    if verdict is None:
+        near = nearest_name(key, VERDICTS)
+        hint = f"Did you mean {near}?" if near else ""
+        findings.warning("configmap-key-unknown", owner, where, "There is no such key.", Effect.SETTING_IGNORED, hint)
         return
-    if key in UNSUPPORTED:
-        message = "This key is not carried out in this version."
-        findings.warning("configmap-key-unsupported", owner, where, message, Effect.SETTING_IGNORED)
+    message, instead = TOLD[verdict][key]
+    if (key in HARMLESS | SWITCHES and not _is_true(text)) or (
+        verdict is not Verdict.REFUSED and message + instead in told
+    ):
         return
-    near = difflib.get_close_matches(key, [*PARSERS, *UNSUPPORTED, *CLOSING, *_ESCAPES], n=1, cutoff=0.75)
-    hint = f"Did you mean {near[0]}?" if near else ""
-    findings.warning("configmap-key-unknown", owner, where, "There is no such key.", Effect.SETTING_IGNORED, hint)
+    told.add(message + instead)
+    tell = findings.error if verdict is Verdict.REFUSED else findings.warning
+    tell(_CODES[verdict], owner, where, message, Effect.SETTING_IGNORED, instead)
 
 
 def _is_true(text: str) -> bool:
@@ -108,11 +121,8 @@ def _is_true(text: str) -> bool:
         return False
 
 
-_ESCAPES = {"log-format-escape-none": LogEscape.NONE, "log-format-escape-json": LogEscape.JSON}
-
-
 def _escape(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -> LogEscape:
-    for key, escape in _ESCAPES.items():
+    for key, escape in ESCAPES.items():
         try:
             if data.get(key) and values.boolean(data[key]):
                 return escape

@@ -15,7 +15,7 @@ from controller.translate.annotations.values import Grammar
 
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"{_BYTE}(?:\.{_BYTE}){{3}}(?:/(?:3[0-2]|[12]?[0-9]))?"
-_IPV6 = r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
+_IPV6 = r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
 _ITEM = rf" *(?:(?:{_IPV4}|{_IPV6}) *)?"
 networks = Grammar(
     re.compile(rf"{_ITEM}(?:,{_ITEM})*"),

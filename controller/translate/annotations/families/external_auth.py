@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from controller.model.configuration import Idle, ProxyPass
-from controller.model.diagnostics import Effect
 from controller.model.features import LocationFeature
 from controller.model.features.authentication import AnswerCache, ExternalAuth, SignIn
 from controller.model.refs import FieldPath
@@ -29,8 +28,8 @@ _URL = re.compile(rf"(https?)://(?:({HOST})({PORT})?|({_OWN_HOST}))({variables.R
 _PORTS = {"http": 80, "https": 443}
 _METHODS = "GET|HEAD|POST|PUT|PATCH|DELETE|CONNECT|OPTIONS|TRACE"
 _NAME = "[A-Za-z0-9_-]{1,128}"
-_TIME = "[0-9]{1,6}(?:ms|[smhdwMy])?"
-_VALID = rf" *(?:[1-5][0-9]{{2}} +)*{_TIME}(?: +[0-9]{{1,6}}(?:ms|[smhdwMy]))* *"
+_TIME = "[0-9]{1,6}(?:ms|[smhdwMy])"
+_VALID = rf" *(?:[1-5][0-9]{{2}} +)*(?:[0-9]{{1,6}}|{_TIME}(?: +{_TIME})*) *"
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_592_000, "y": 31_536_000}
 DEFAULT_CACHED = ("200 202 401 300s",)
 DEFAULT_PARAMETER = "rd"
@@ -60,7 +59,7 @@ def _valid_for(words: list[str]) -> str:
 def _seconds(word: str) -> float:
     number = re.match("[0-9]+", word)
     digits = number[0] if number else "0"
-    return int(digits) * _SECONDS[word[len(digits):] or "s"]
+    return int(digits) * _SECONDS[word[len(digits) :] or "s"]
 
 
 def _key(text: str) -> str:

@@ -1,0 +1,61 @@
+"""Whether an address that a fragment wants is free, asked before nginx is told to listen there.
+
+`nginx -t` does not tell: it skips addresses that are in use, and one that cannot be bound makes a later reload fail as
+a whole. So a single TCP service whose port another process of the node has would keep every other change out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Mapping
+
+from controller.dataplane.check import describe_start
+from controller.dataplane.result import Refusal
+from controller.model.fragments import Address, Fragment
+
+PATIENCE = 1.0
+"""Seconds for an address in use to become free: workers of ours that retire let go of theirs within milliseconds."""
+
+_TYPES = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
+
+
+async def find_taken(wanted: Mapping[str, Fragment], served: Mapping[str, Fragment]) -> Refusal | None:
+    """The first fragment whose address cannot be had; those that nginx listens on already are not looked at."""
+    for path, fragment in wanted.items():
+        if fragment.listens and not (path in served and "listen " in served[path].text):
+            for address in fragment.listens:
+                fault = await _fault(address)
+                if fault:
+                    return Refusal(fault, path)
+    return None
+
+
+async def _fault(address: Address) -> str:
+    """In nginx's words; empty where the address is free."""
+    end = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        reason = _bind(address)
+        if reason is None:
+            return ""
+        if reason.errno != errno.EADDRINUSE or asyncio.get_running_loop().time() > end:
+            return describe_start(f"bind() to {address.place} failed ({reason.errno}: {reason.strerror})")
+        await asyncio.sleep(0.05)
+
+
+def _bind(address: Address) -> OSError | None:
+    host, _, port = address.place.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    try:
+        with socket.socket(family, _TYPES[address.transport]) as probe:
+            if address.transport == "TCP":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(("" if host == "*" else host.strip("[]"), int(port)))
+            if address.transport == "TCP":
+                probe.listen(1)
+    except OSError as reason:
+        return reason
+    return None
