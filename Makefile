@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check e2e docs image sbom clean
+.PHONY: help setup demo test check fuzz e2e docs image sbom clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ check: $(DEV) ## style, types and the direction of imports
 
 test: check ## everything that needs no root: unit, golden cases, properties, real nginx
 	$(BIN)/pytest -q -n auto
+
+fuzz: $(DEV) ## 20,000 hostile configurations, and a minute of hostile bytes at the data plane
+	$(BIN)/pytest -q -n auto --hypothesis-profile=fuzz controller/tests/fuzz
 
 e2e: $(DEV) ## real Kubernetes: control plane, node, image and chart (root, Debian)
 	@command -v ip >/dev/null || { apt-get update -qq && apt-get install -y -qq iproute2; }

@@ -24,22 +24,22 @@ def texts(values: Iterable[str]) -> str:
 
 def all_of(subject: str, pattern: re.Pattern[str]) -> str:
     """Whether the pattern fits the whole subject, as `re.fullmatch` says."""
-    return f"{subject}.matches({text(f'^(?:{_re2(pattern)})$')})"
+    return f"{subject}.matches({text(f'^(?:{re2_source(pattern)})$')})"
 
 
 def any_of(subject: str, pattern: re.Pattern[str]) -> str:
     """Whether the pattern fits somewhere in the subject, as `re.search` says."""
-    return f"{subject}.matches({text(_re2(pattern))})"
+    return f"{subject}.matches({text(re2_source(pattern))})"
 
 
 def first_of(subject: str, pattern: re.Pattern[str]) -> str:
     """What it fits there first."""
-    return f"{subject}.find({text(_re2(pattern))})"
+    return f"{subject}.find({text(re2_source(pattern))})"
 
 
 def count_of(subject: str, pattern: re.Pattern[str]) -> str:
     """How often it fits, without overlap."""
-    return f"{subject}.findAll({text(_re2(pattern))}).size()"
+    return f"{subject}.findAll({text(re2_source(pattern))}).size()"
 
 
 def shown(subject: str, longest: int = 80) -> str:
@@ -54,7 +54,7 @@ def _escaped(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
 
 
-def _re2(pattern: re.Pattern[str]) -> str:
+def re2_source(pattern: re.Pattern[str]) -> str:
     r"""The same pattern for RE2, whose `\w` knows ASCII only. Raises `ValueError` for what RE2 reads otherwise.
 
     Patterns of flags, and `\w` outside of a class of characters, are not needed and not translated.

@@ -22,7 +22,7 @@ from controller.model.refs import FieldPath, ObjectKey
 from controller.translate.annotations.annotation import OUR_PREFIX
 from controller.translate.annotations.differences import DIFFERENCES
 from controller.translate.annotations.registry import OUR_ANNOTATIONS, VERDICTS, Verdict
-from controller.translate.configmap import UNSUPPORTED
+from controller.translate.configmap import VERDICTS as SETTINGS
 
 SHOWN = 120
 _BY_VERDICT = {
@@ -40,6 +40,8 @@ _BY_CODE = {
     "annotation-unknown": Fate.UNKNOWN,
     "annotation-invalid": Fate.INVALID,
     "configmap-key-unsupported": Fate.IGNORED,
+    "configmap-key-refused": Fate.REFUSED,
+    "configmap-key-obsolete": Fate.WITHOUT_EFFECT,
     "configmap-key-unknown": Fate.UNKNOWN,
     "configmap-key-invalid": Fate.INVALID,
 }
@@ -101,8 +103,16 @@ def _setting(name: str, text: str, key: ObjectKey, by_field: Mapping[str, tuple[
     if name in SNIPPET_SETTINGS:
         advices = advise(text, Place(name, key.namespace))
         return Item(name, _lines(text), Fate.REFUSED, "Text for the nginx configuration is never taken.", "", advices)
-    fate, note = _judged(Fate.IGNORED if name in UNSUPPORTED and not findings else Fate.CARRIED, findings)
+    fate, note = _judged(_fate_of_setting(name), findings)
     return _item(name, text, fate, note, DIFFERENCES.get(f"configmap:{name}", ""), instead.SETTINGS.get(name, ""))
+
+
+def _fate_of_setting(name: str) -> Fate:
+    """What is refused brings a finding; without one it asks for nothing."""
+    verdict = SETTINGS.get(name)
+    if verdict is Verdict.REFUSED:
+        return Fate.WITHOUT_EFFECT
+    return _BY_VERDICT[verdict] if verdict else Fate.CARRIED
 
 
 def _item(name: str, text: str, fate: Fate, note: str, different: str, use: str) -> Item:

@@ -285,6 +285,18 @@ _ALL = (
         "See the compatibility table.",
     ),
     CodeDoc(
+        "configmap-key-refused",
+        "A key of the controller's ConfigMap that asks for text in nginx's configuration, or for a firewall.",
+        "It has no effect.",
+        "Remove it; the message says what to use instead.",
+    ),
+    CodeDoc(
+        "configmap-key-obsolete",
+        "A key of the controller's ConfigMap that nothing reads any more. Told once for all keys of a kind.",
+        "It has no effect.",
+        "Remove it; the message says what to use instead, where there is something.",
+    ),
+    CodeDoc(
         "log-format-unescaped",
         "log-format-upstream looks like JSON and is not escaped as JSON, so clients can forge fields of log lines.",
         "The format is used as written.",

@@ -358,6 +358,7 @@ class MainSettings:
     worker_cpu_affinity: str = ""
     max_worker_open_files: int = 0
     reuse_port: bool = False
+    enable_serial_reloads: bool = False
     enable_aio_write: bool = False
     bind_address: tuple[str, ...] = ()
     # sizes of tables of nginx: at least these

@@ -54,7 +54,8 @@ def _method(balancing: Balancing, nginx: NginxBinary) -> Lines:
         case Method.RANDOM:
             return (NginxText("random;"),)
         case Method.HASH:
-            among = f"$hr_spread_{balancing.spread}:" if balancing.spread > 1 else ""
+            # Without some text of its own an empty key would be no key to nginx, and its requests go to all pods.
+            among = f"$hr_spread_{balancing.spread}:" if balancing.spread > 1 else "="
             return (NginxText(f"hash {template(among + balancing.key)} consistent;"),)
 
 

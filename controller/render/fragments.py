@@ -33,6 +33,15 @@ from controller.render.families.access import geo
 from controller.render.families.proxying import global_rewrites
 from controller.render.hidden_headers import base_hidden
 from controller.render.listen import listens_of, server_names
+from controller.render.global_settings import (
+    access_logs,
+    clears_server_header,
+    connections,
+    of_http,
+    open_files,
+    status_networks,
+    turned_away,
+)
 from controller.render.locations import LocationStyle, redirect_target, written
 from controller.render.protocols import base_lists
 from controller.render.quoting import NginxText, file_name, hostname_regex, key, literal, quoted, template, word
@@ -101,7 +110,7 @@ class Renderer:
         self._cache = {host: kept for host, kept in self._cache.items() if host in configuration.servers}
         origins = configuration.main_origins
         main_text = self._main(configuration)
-        stub = None if main == MainSettings() else self._main(replace(configuration, main=MainSettings()))
+        stub = None if main == MainSettings() else self._main(replace(configuration, main=_plain(main)))
         return FragmentSet.of(
             [
                 Fragment("nginx.conf", main_text, origins, stub),
@@ -147,6 +156,8 @@ class Renderer:
             **common,
             reject_handshake=is_default and main.ssl_reject_handshake,
             blocks=bool(main.block_cidrs),
+            turned_away=turned_away(main),
+            status=status_networks(main, self.layout) if is_default else (),
             misdirected=bool(self._style and self._style.guarded and not _guarded(server)),
             before=host.elsewhere.http,
             lines=host.elsewhere.server,
@@ -184,13 +195,15 @@ class Renderer:
             "nginx.conf",
             main=main,
             layout=layout,
+            own=of_http(main, layout),
             worker_user=template_words(layout.worker_user),
             workers=main.worker_processes or layout.workers,
-            open_files=min(layout.open_files, 2 * main.max_worker_connections + 1024),
-            worker_connections=min(main.max_worker_connections, max(layout.open_files // 2, 256)),
-            names_hash_size=_power_of_two(max(1024, 4 * names)),
-            names_bucket_size=_power_of_two(max(64, longest + 48)),
-            clear_server_header=not main.server_tokens and layout.nginx.has("headers-more"),
+            open_files=open_files(main, layout),
+            worker_connections=connections(main, layout),
+            names_hash_size=_power_of_two(max(main.server_name_hash_max_size, 4 * names)),
+            names_bucket_size=_power_of_two(max(main.server_name_hash_bucket_size, longest + 48)),
+            map_bucket_size=_power_of_two(max(main.map_hash_bucket_size, longest + 48)),
+            clear_server_header=clears_server_header(main, layout),
             large_buffers=template_words(main.large_client_header_buffers),
             ssl_protocols=template_words(" ".join(main.ssl_protocols)),
             ssl_session_cache=word(f"shared:HR{_guards(configuration)}:{main.ssl_session_cache_size}")
@@ -255,13 +268,17 @@ class Renderer:
     # -- logs
 
     def _logs(self, main: MainSettings) -> tuple[NginxText, ...]:
-        if main.disable_access_log:
-            return (self._metrics_log(),)
-        target = main.access_log_path or self.layout.access_log
-        return NginxText(f"access_log {quoted(target)} hr_access;"), self._metrics_log()
+        return *access_logs(main, self.layout), self._metrics_log()
 
     def _metrics_log(self) -> NginxText:
         return NginxText(f"access_log {quoted(self.layout.metrics_log)} hr_metrics {METRICS_LOG_BUFFER};")
+
+
+def _plain(main: MainSettings) -> MainSettings:
+    """The defaults with the protections of all hosts: what takes the place of settings that nginx refused."""
+    return MainSettings(
+        block_cidrs=main.block_cidrs, block_user_agents=main.block_user_agents, block_referers=main.block_referers
+    )
 
 
 @cache

@@ -14,10 +14,15 @@ from controller.render.quoting import NginxText, word
 MODULES = {Protocol.GRPC: "grpc", Protocol.GRPCS: "grpc", Protocol.FCGI: "fastcgi"}
 """The module whose directives count, where it is not `proxy`."""
 
+WRITTEN_BY_NGINX = frozenset({"server", "date"})
+"""Headers that nginx writes itself, whatever a pod says; only the module headers-more can replace them."""
+
 
 def base_hidden(main: MainSettings) -> tuple[str, ...]:
     """What is hidden everywhere, because nginx says it itself."""
-    return ("Strict-Transport-Security",) if main.hsts else ()
+    own = ["Strict-Transport-Security"] if main.hsts else []
+    own += [header.name for header in main.response_headers if header.name.lower() not in WRITTEN_BY_NGINX]
+    return tuple({name.lower(): name for name in (*own, *main.hide_headers)}.values())
 
 
 def hide_lines(hidden: Iterable[str], main: MainSettings, protocol: Protocol) -> tuple[NginxText, ...]:

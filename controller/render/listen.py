@@ -15,9 +15,11 @@ def listens_of(
     `preread`: the HTTPS port belongs to the stream side, which hands its connections over by a socket.
     """
     first, last = (" default_server", " backlog=4096") if default else ("", "")
+    last += " reuseport" if default and main.reuse_port else ""
     plain = _lines(layout, main, layout.http_port, layout.plain_http_port, first, last)
     if preread:
-        return (*plain, NginxText(f"{quoted(f'unix:{layout.https_socket}')} ssl{first}{last}"))
+        own = last.replace(" reuseport", "")  # a socket in the file system has one place
+        return (*plain, NginxText(f"{quoted(f'unix:{layout.https_socket}')} ssl{first}{own}"))
     return (*plain, *https_listens(layout, main, f" ssl{first}", last))
 
 
@@ -40,9 +42,13 @@ def _lines(
 
 def addresses_of(layout: Layout, main: MainSettings) -> tuple[NginxText, ...]:
     """Addresses to listen on, IPv6 ones in brackets."""
+    both = layout.ipv6 and not main.disable_ipv6
+    if main.bind_address:
+        chosen = tuple(address for address in main.bind_address if both or not address.startswith("["))
+        return tuple(word(address) for address in chosen or ("*",))
     if layout.bind_addresses:
         return tuple(word(address) for address in layout.bind_addresses)
-    return (word("*"), word("[::]")) if layout.ipv6 and not main.disable_ipv6 else (word("*"),)
+    return (word("*"), word("[::]")) if both else (word("*"),)
 
 
 def server_names(server: Server) -> NginxText:

@@ -6,7 +6,7 @@ nginx hands the list down to a location as a whole or not at all, so a location 
 from __future__ import annotations
 
 from controller.model.configuration import MainSettings
-from controller.render.quoting import NginxText, word
+from controller.render.quoting import NginxText, template, word
 
 _REMOVED = NginxText('""')
 
@@ -27,12 +27,24 @@ def base_headers(main: MainSettings) -> dict[str, NginxText]:
         "X-Forwarded-Scheme": "$pass_access_scheme",
         "X-Scheme": "$pass_access_scheme",
         "X-Original-Forwarded-For": header_variable(main.forwarded_for_header),
-        "X-Original-Forwarded-Host": "$http_x_forwarded_host",
+        "X-Original-Forwarded-Host": header_variable(main.forwarded_host_header),
     }
     if main.proxy_add_original_uri_header:
         headers["X-Original-URI"] = "$request_uri"
+    if main.ssl_early_data:
+        headers["Early-Data"] = "$ssl_early_data"  # RFC 8470, 5.1: the pod may refuse what could be sent twice
     removed = ("Proxy", "HTTP2-Settings", "ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn", "ssl-client-cert")
-    return {name: NginxText(value) for name, value in headers.items()} | dict.fromkeys(removed, _REMOVED)
+    base = {name: NginxText(value) for name, value in headers.items()} | dict.fromkeys(removed, _REMOVED)
+    return _overridden(base, main)
+
+
+def _overridden(base: dict[str, NginxText], main: MainSettings) -> dict[str, NginxText]:
+    """With the headers of `proxy-set-headers`, each in the place of one of the same name in any case."""
+    if not main.request_headers:
+        return base
+    own = {header.name.lower() for header in main.request_headers}
+    kept = {name: value for name, value in base.items() if name.lower() not in own}
+    return kept | {header.name: template(header.value) for header in main.request_headers}
 
 
 def header_variable(header: str) -> NginxText:

@@ -101,7 +101,9 @@ def _risky(named: Mapping[str, str], prefix: str, main: MainSettings) -> Iterato
     for annotation in sorted(named):
         risk = risk_of(annotation.removeprefix(prefix))
         if risk > level and risk.name != "CRITICAL":  # those are never taken anyhow, and told as such
-            message = f"Its risk is {risk.name.capitalize()}, and the operator allows {level.name.capitalize()} at most."
+            message = (
+                f"Its risk is {risk.name.capitalize()}, and the operator allows {level.name.capitalize()} at most."
+            )
             yield "annotation-too-risky", annotation, message
 
 

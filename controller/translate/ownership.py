@@ -145,6 +145,4 @@ def _foreign(source: Source, claims: HostClaims) -> bool:
 
 
 def _covers(declared: Iterable[str], host: str) -> bool:
-    return any(
-        item in (EVERY_HOST, host) or (item.startswith("*.") and host.endswith(item[1:])) for item in declared
-    )
+    return any(item in (EVERY_HOST, host) or (item.startswith("*.") and host.endswith(item[1:])) for item in declared)

@@ -21,7 +21,7 @@ from controller.translate.backends import Target, Upstreams
 from controller.translate.canaries import tell_strays
 from controller.translate.certificates import Certificates
 from controller.translate.claims import Source, add_canaries, claims_by_host, source_key
-from controller.translate.configmap import settings_of
+from controller.translate.configmap import settings_of, with_named_objects
 from controller.translate.dialects import settle_backend_tls
 from controller.translate.findings import Findings
 from controller.translate.inspection import is_refused, restrained
@@ -49,6 +49,8 @@ def translate(
     main, closing = _main_settings(snapshot, options, findings)
     upstreams = Upstreams(snapshot, options, findings)
     resources = Resources(snapshot, options, upstreams)
+    if options.configmap:
+        main = with_named_objects(main, options.configmap, resources, findings)
     sources = _sources(resources, main, findings)
     for decoding in snapshot.findings.values():
         findings.items.extend(decoding)

@@ -5,10 +5,10 @@ for all headers but those that nginx writes itself: `Server` and `Date` need the
 from __future__ import annotations
 
 from controller.model.features.response_headers import ResponseHeader, ResponseHeaders
+from controller.render.hidden_headers import WRITTEN_BY_NGINX
 from controller.render.part import Context, Part, digest
 from controller.render.quoting import NginxText, literal, word
 
-_WRITTEN_BY_NGINX = frozenset({"server", "date"})
 _SOMETIMES_WRITTEN_BY_NGINX = frozenset({"content-type", "location", "www-authenticate"})
 """Its own pages and redirects have them, and there must not be two of a kind: there nginx's own stays."""
 
@@ -17,7 +17,7 @@ def render(feature: ResponseHeaders, context: Context) -> Part:
     gate, lines, blocks = [], [], []
     for header in feature.headers:
         name = header.name.lower()
-        if name in _WRITTEN_BY_NGINX:
+        if name in WRITTEN_BY_NGINX:
             if context.layout.nginx.has("headers-more"):
                 lines.append(NginxText(f"more_set_headers {literal(f'{header.name}: {header.value}')};"))
             continue
@@ -28,7 +28,7 @@ def render(feature: ResponseHeaders, context: Context) -> Part:
             value = NginxText(f"$hr_header_{digest(header)}")
             blocks.append(_unless_sent(value, header))
         lines.append(NginxText(f"add_header {word(header.name)} {value} always;"))
-    hidden = tuple(header.name for header in feature.headers if header.name.lower() not in _WRITTEN_BY_NGINX)
+    hidden = tuple(header.name for header in feature.headers if header.name.lower() not in WRITTEN_BY_NGINX)
     return Part(gate=tuple(gate), response=tuple(lines), http=tuple(blocks), hidden=hidden)
 
 

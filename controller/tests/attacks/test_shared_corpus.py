@@ -164,7 +164,9 @@ def test_bodies_and_upgrades_smuggle_nothing(stage: Arena) -> None:
     head = b"GET /echo HTTP/1.1\r\nHost: smug.example.com\r\nContent-Length: %d\r\n\r\n" % len(hidden)
     received = stage.headrace.raw(head + hidden + b"", timeout=2, until=b"</html>")
     assert received.count(b"HTTP/1.1 ") == 1
-    both = b"POST / HTTP/1.1\r\nHost: smug.example.com\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    both = (
+        b"POST / HTTP/1.1\r\nHost: smug.example.com\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
     assert stage.headrace.raw(both, until=b"\r\n\r\n").startswith(b"HTTP/1.1 400")
     upgrade = {"Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__", "Connection": "Upgrade, HTTP2-Settings"}
     answer = stage.ask("http://control.example.com/", headers=upgrade)
@@ -324,7 +326,11 @@ def test_streams(stage: Arena) -> None:
 
 
 def test_nothing_of_an_admission_review_is_an_ingress(stage: Arena) -> None:
-    for file in ("cve-2025-1974-admission-test", "cve-2025-24513-auth-file-traversal", "cve-2026-24514-admission-oversize"):
+    for file in (
+        "cve-2025-1974-admission-test",
+        "cve-2025-24513-auth-file-traversal",
+        "cve-2026-24514-admission-oversize",
+    ):
         put(stage, *documents(CORPUS / f"{file}.yaml"))
         stage.check_victims()
     assert stage.outcome("http://uid-traversal.example.com/") == "404"

@@ -63,14 +63,14 @@ def parse(text: str) -> tuple[Directive, ...]:
         if isinstance(token, Word):
             words.append(token)
             continue
-        if token == "}":  # noqa: S105 - a brace
+        if token == "}":
             if words or len(stack) == 1:
                 raise NotNginx(f"unexpected }} after {words[:3]}")
             stack.pop()
             continue
         if not words:
             raise NotNginx(f"unexpected {token}")
-        found = Directive(words[0], words[1:], [] if token == "{" else None, stack[-1][0])  # noqa: S105
+        found = Directive(words[0], words[1:], [] if token == "{" else None, stack[-1][0])
         stack[-1][1].append(found)
         if found.block is not None:
             stack.append((found.name.text, found.block))

@@ -169,7 +169,16 @@ _OF_PROTOCOL = re.compile(
     r"|session_reuse|crl))"
 )
 
-_CONTEXT = {"": "M", "events": "E", "http": "H", "server": "S", "location": "L", "if": "I", "upstream": "U", "stream": "T"}
+_CONTEXT = {
+    "": "M",
+    "events": "E",
+    "http": "H",
+    "server": "S",
+    "location": "L",
+    "if": "I",
+    "upstream": "U",
+    "stream": "T",
+}
 _DATA = frozenset({"map", "geo", "split_clients"})
 _INCLUDES = re.compile(r"(?:certificates|upstreams|shared|generation|stream)\.conf|servers/\*\.conf")
 _PASSES = re.compile(

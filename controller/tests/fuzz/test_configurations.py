@@ -33,15 +33,19 @@ from controller.tests.ports import free_port
 from controller.translate.translator import translate
 
 number = st.integers(0, 2**32 - 1)
-annotations = st.lists(st.tuples(st.sampled_from(inputs.NAMES), number), max_size=6)
+any_annotations = st.lists(st.tuples(st.sampled_from(inputs.NAMES), number), max_size=6)
 honoured = st.lists(st.tuples(st.sampled_from(inputs.HONOURED_NAMES), number), max_size=5)
 paths = st.lists(
-    st.tuples(st.sampled_from(("/", "/a", "/a/(.*)", "/b(/|$)(.*)", "/x.y", "")), number, st.sampled_from(world.PATH_TYPES)),
+    st.tuples(
+        st.sampled_from(("/", "/a", "/a/(.*)", "/b(/|$)(.*)", "/x.y", "")), number, st.sampled_from(world.PATH_TYPES)
+    ),
     min_size=1, max_size=2,
 )  # fmt: skip
 hosts = st.sampled_from(("a.example.com", "a.example.com", "b.example.com", "*.example.com", "", "include", "default"))
-ingresses = st.lists(st.tuples(hosts, paths, annotations, honoured), min_size=1, max_size=3)
-configmaps = st.one_of(st.just([]), st.lists(st.tuples(st.sampled_from(inputs.KEYS), number), max_size=5))
+ingresses = st.lists(st.tuples(hosts, paths, any_annotations, honoured), min_size=1, max_size=3)
+configmaps: st.SearchStrategy[list[tuple[str, int]]] = st.one_of(
+    st.just([]), st.lists(st.tuples(st.sampled_from(inputs.KEYS), number), max_size=5)
+)
 headers = st.lists(number, max_size=3)
 
 

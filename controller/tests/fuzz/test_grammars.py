@@ -22,7 +22,27 @@ SECONDS = 0.5
 """Of processor time, for one text. The slowest takes a tenth of it."""
 
 PATTERNS = {grammar.pattern: name for name, grammar in sorted(GRAMMARS.items(), reverse=True)}
-USUAL = ("$1", "a", "0", "A-", "a.", ", ", "x ", " ", "-", "_", "$host", "1:", ":", ",", "10.", "a,", "::,", "1.1.1.1,", "200 5m,")
+USUAL = (
+    "$1",
+    "a",
+    "0",
+    "A-",
+    "a.",
+    ", ",
+    "x ",
+    " ",
+    "-",
+    "_",
+    "$host",
+    "1:",
+    ":",
+    ",",
+    "10.",
+    "a,",
+    "::,",
+    "1.1.1.1,",
+    "200 5m,",
+)
 
 
 class TooSlow(Exception):

@@ -38,12 +38,17 @@ def shot(seed: int, number: int) -> Shot:
 
 
 def _request(draw: random.Random) -> Shot:
-    method = draw.choice(("GET", "POST", "PUT", "HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "G T", "", "PRI", "A" * 300))
+    method = draw.choice(
+        ("GET", "POST", "PUT", "HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "G T", "", "PRI", "A" * 300)
+    )
     target = draw.choice(
-        ("/", "*", "//x", "/..", "/%2e%2e/%2e%2e/etc/passwd", "/%00", "/\x01", "http://open.test/", "/" + "a" * 9000, "", "/?" + "b=" * 500,
+        ("/", "*", "//x", "/..", "/%2e%2e/%2e%2e/etc/passwd", "/%00", "/\x01", "http://open.test/", "/" + "a" * 9000,
+        "", "/?" + "b=" * 500,
          "/a b", "/%zz", "/\xff", "/;x", "/#f", "open.test:443", "/_hr_x", "/@hr_hold", "/%40hr_hold")
     )  # fmt: skip
-    version = draw.choice(("HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/1.11", "HTTP/9", "http/1.1", ""))
+    version = draw.choice(
+        ("HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/1.11", "HTTP/9", "http/1.1", "")
+    )
     lines = [f"{method} {target} {version}", *(_header(draw) for _ in range(draw.randint(0, 6)))]
     lines.insert(draw.randint(1, len(lines)), f"Host: {draw.choice(HOSTS)}")
     end = draw.choice(("\r\n", "\r\n", "\r\n", "\n", "\r"))
@@ -52,12 +57,18 @@ def _request(draw: random.Random) -> Shot:
 
 def _header(draw: random.Random) -> str:
     return draw.choice(
-        ("Host: other.test", "Host: open.test:99999", "Host:", "Host: ../../x", "Host: open.test\x00", " folded: x", "\tx", "no-colon",
-         "X: " + "y" * 5000, "X\x00Y: 1", "X-\xff: 1", ": empty", "Content-Length: 0", "Content-Length: -1", "Content-Length: 99999999999999999999",
-         "Content-Length: 5, 5", "Transfer-Encoding: chunked", "Transfer-Encoding: identity", "Connection: close, X-Real-IP",
-         "Connection: keep-alive", "Upgrade: h2c", "Upgrade: websocket", "Expect: 100-continue", "Expect: 999", "Range: bytes=0-,-1,5-2",
-         "X-Forwarded-For: 1.2.3.4, x\"y", "X-Forwarded-Proto: https\x0b", "X-Forwarded-Host: control.test", "Cookie: " + "c=1; " * 200,
-         "Accept-Encoding: " + "gzip," * 300, "TE: trailers", "HTTP2-Settings: AAMAAABkAAQAAP__", "If-Match: *", "Via: 1.1 x" * 20)
+        ("Host: other.test", "Host: open.test:99999", "Host:", "Host: ../../x", "Host: open.test\x00", " folded: x",
+        "\tx", "no-colon",
+         "X: " + "y" * 5000, "X\x00Y: 1", "X-\xff: 1", ": empty", "Content-Length: 0", "Content-Length: -1",
+         "Content-Length: 99999999999999999999",
+         "Content-Length: 5, 5", "Transfer-Encoding: chunked", "Transfer-Encoding: identity",
+         "Connection: close, X-Real-IP",
+         "Connection: keep-alive", "Upgrade: h2c", "Upgrade: websocket", "Expect: 100-continue", "Expect: 999",
+         "Range: bytes=0-,-1,5-2",
+         "X-Forwarded-For: 1.2.3.4, x\"y", "X-Forwarded-Proto: https\x0b", "X-Forwarded-Host: control.test",
+         "Cookie: " + "c=1; " * 200,
+         "Accept-Encoding: " + "gzip," * 300, "TE: trailers", "HTTP2-Settings: AAMAAABkAAQAAP__", "If-Match: *",
+         "Via: 1.1 x" * 20)
     )  # fmt: skip
 
 
@@ -65,20 +76,38 @@ def _smuggling(draw: random.Random) -> Shot:
     """One head that two readers could end in different places, and a request where the second would begin."""
     host = draw.choice(HOSTS)
     encoding = draw.choice(
-        ("Transfer-Encoding: chunked", "Transfer-Encoding : chunked", "Transfer-Encoding: xchunked", "Transfer-Encoding:\tchunked",
-         "Transfer-Encoding: chunked\r\nTransfer-Encoding: x", "X: y\r\n Transfer-Encoding: chunked", "Transfer-Encoding\r\n : chunked",
-         "transfer-encoding: Chunked, identity", "Transfer-Encoding: \x0bchunked", "Transfer-Encoding: chunked\x00", "Transfer-Encoding: 'chunked'")
+        ("Transfer-Encoding: chunked", "Transfer-Encoding : chunked", "Transfer-Encoding: xchunked",
+        "Transfer-Encoding:\tchunked",
+         "Transfer-Encoding: chunked\r\nTransfer-Encoding: x", "X: y\r\n Transfer-Encoding: chunked",
+         "Transfer-Encoding\r\n : chunked",
+         "transfer-encoding: Chunked, identity", "Transfer-Encoding: \x0bchunked", "Transfer-Encoding: chunked\x00",
+         "Transfer-Encoding: 'chunked'")
     )  # fmt: skip
-    body = draw.choice((b"0\r\n\r\n", b"1\r\nZ\r\n0\r\n\r\n", b"", b"0;x=" + b"y" * 50 + b"\r\n\r\n", b"0\n\n", b"00000000000000000\r\n\r\n"))
+    body = draw.choice(
+        (
+            b"0\r\n\r\n",
+            b"1\r\nZ\r\n0\r\n\r\n",
+            b"",
+            b"0;x=" + b"y" * 50 + b"\r\n\r\n",
+            b"0\n\n",
+            b"00000000000000000\r\n\r\n",
+        )
+    )
     body += SMUGGLED
     length = draw.choice((0, 4, 5, 6, len(body), len(body) - len(SMUGGLED), len(body) + 10))
     lengths = draw.choice(
-        (f"Content-Length: {length}", f"Content-Length: {length}\r\nContent-Length: {len(body)}", f"Content-Length: +{length}",
-         f"Content-Length: {length} ", f"Content-Length:\x0b{length}", f"Content-Length: 0x{length:x}", f"Content-Length : {length}",
+        (f"Content-Length: {length}", f"Content-Length: {length}\r\nContent-Length: {len(body)}",
+        f"Content-Length: +{length}",
+         f"Content-Length: {length} ", f"Content-Length:\x0b{length}", f"Content-Length: 0x{length:x}",
+         f"Content-Length : {length}",
          f"X-Y: 1\r\n Content-Length: {length}", "")
     )  # fmt: skip
     both = [encoding, lengths] if draw.random() < 0.5 else [lengths, encoding] if draw.random() < 0.5 else [lengths]
-    lines = [f"POST /{draw.randint(0, 999)} HTTP/1.{draw.choice('1110')}", f"Host: {host}", *(line for line in both if line)]
+    lines = [
+        f"POST /{draw.randint(0, 999)} HTTP/1.{draw.choice('1110')}",
+        f"Host: {host}",
+        *(line for line in both if line),
+    ]
     if draw.random() < 0.3:
         lines += ["Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__", "Connection: Upgrade, HTTP2-Settings"]
     head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
@@ -87,8 +116,24 @@ def _smuggling(draw: random.Random) -> Shot:
 
 
 def _chunks(draw: random.Random) -> Shot:
-    sizes = ("5", "0", "FFFFFFFFFFFFFFFF", "-1", "5;a=b", "g", "", "0x5", "5 ", "00005", "5;" + "e" * 5000, "7fffffffffffffff")
-    body = b"".join(draw.choice(sizes).encode() + draw.choice((b"\r\n", b"\n", b"\r")) + b"hello\r\n" for _ in range(draw.randint(1, 5)))
+    sizes = (
+        "5",
+        "0",
+        "FFFFFFFFFFFFFFFF",
+        "-1",
+        "5;a=b",
+        "g",
+        "",
+        "0x5",
+        "5 ",
+        "00005",
+        "5;" + "e" * 5000,
+        "7fffffffffffffff",
+    )
+    body = b"".join(
+        draw.choice(sizes).encode() + draw.choice((b"\r\n", b"\n", b"\r")) + b"hello\r\n"
+        for _ in range(draw.randint(1, 5))
+    )
     body += draw.choice((b"0\r\n\r\n", b"0\r\nX-Trailer: 1\r\nHost: control.test\r\n\r\n", b"", SMUGGLED))
     head = f"POST /chunks HTTP/1.1\r\nHost: {draw.choice(HOSTS)}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     return Shot("chunks", (head, body), *_place(draw))
@@ -116,11 +161,17 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes, length: int | Non
 
 def _headers_frame(draw: random.Random) -> bytes:
     """Literal header fields without Huffman codes (RFC 7541, 6.2.2), now and then forbidden ones."""
-    fields = [(":method", draw.choice(("GET", "POST"))), (":scheme", "https"), (":path", draw.choice(("/", "/x", "x", "", "*")))]
+    fields = [
+        (":method", draw.choice(("GET", "POST"))),
+        (":scheme", "https"),
+        (":path", draw.choice(("/", "/x", "x", "", "*"))),
+    ]
     fields.append((":authority", draw.choice((*HOSTS, "", "open.test\r\nx: y"))))
     fields += draw.choices(
-        (("host", "other.test"), ("connection", "close"), ("transfer-encoding", "chunked"), ("content-length", "5"), ("X-Upper", "1"),
-         ("x\r\ny", "1"), ("x-a", "1\r\nHost: control.test"), (":path", "/again"), ("te", "gzip"), ("upgrade", "h2c"), ("x-a", "v" * 3000)),
+        (("host", "other.test"), ("connection", "close"), ("transfer-encoding", "chunked"), ("content-length", "5"),
+        ("X-Upper", "1"),
+         ("x\r\ny", "1"), ("x-a", "1\r\nHost: control.test"), (":path", "/again"), ("te", "gzip"), ("upgrade",
+         "h2c"), ("x-a", "v" * 3000)),
         k=draw.randint(0, 3),
     )  # fmt: skip
     if draw.random() < 0.3:

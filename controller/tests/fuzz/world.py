@@ -33,6 +33,7 @@ PATH_TYPES = ("Prefix", "Exact", "ImplementationSpecific")
 def ingress_of(number: int, host: str, paths: Sequence[tuple[str, str]], annotations: Mapping[str, str]) -> Ingress:
     """Each path is its text and its pathType."""
     backend = {"service": {"name": ("web", "api", "outside")[number % 3], "port": {"number": 80}}}
+    entries = [{"path": path, "pathType": path_type, "backend": backend} for path, path_type in paths]
     return msgspec.convert(
         {
             "metadata": {
@@ -46,9 +47,7 @@ def ingress_of(number: int, host: str, paths: Sequence[tuple[str, str]], annotat
             },
             "spec": {
                 "tls": [{"hosts": [host], "secretName": "pair"}] if number % 2 else [],
-                "rules": [
-                    {"host": host, "http": {"paths": [{"path": p, "pathType": t, "backend": backend} for p, t in paths]}}
-                ],
+                "rules": [{"host": host, "http": {"paths": entries}}],
             },
         },
         Ingress,

@@ -96,6 +96,12 @@ def headrace(run: Run, backends: Backends, pages: Backend) -> Iterator[Headrace]
         own("closed.test", allowlist_source_range="nobody", **mine),
         ingress("half", ("half.test", "/half", PREFIX, "app"),
                 annotations={"custom-http-errors": "404", "default-backend": "pages"}),
+        own("auth401.test", auth_url="http://auth.default.svc/status/401", **mine),
+        own("auth403.test", auth_url="http://auth.default.svc/status/403", **mine),
+        own("auth500.test", auth_url="http://auth.default.svc/status/404", **mine),
+        own("auth200.test", auth_url="http://auth.default.svc/", **mine),
+        own("signin.test", auth_url="http://auth.default.svc/status/401", auth_signin="https://in.example/", **mine),
+        *app("auth", backends.start("auth")),
         own("moving.test", "moving", **mine),
         own("moving-global.test", "moving", custom_http_errors="502", default_backend="empty"),
         late,
@@ -344,6 +350,31 @@ def test_a_client_cannot_ask_for_the_internal_places(headrace: Headrace) -> None
     assert (mine["x-code"], mine["x-format"]) == ("404", "mine"), "the pods of all others see what the client sent"
     forged = headrace.get("http://pages.test/status/404", headers={"X-Code": "999", "X-Namespace": "kube-system"})
     assert told(forged)["x-code"] == "404" and told(forged)["x-namespace"] == "default"
+
+
+@pytest.mark.shows("custom-http-errors", "auth-url")
+@pytest.mark.parametrize(
+    ("host", "path", "code"),
+    [
+        ("auth401.test", "/", "401"),
+        ("auth403.test", "/", "403"),
+        ("auth500.test", "/", "500"),
+        ("auth200.test", "/status/404", "404"),
+    ],
+)
+def test_what_an_authentication_service_says_is_judged_before_it_is_replaced(
+    headrace: Headrace, pages: Backend, host: str, path: str, code: str
+) -> None:
+    before = len(pages.requests)
+    answer = headrace.get(f"http://{host}{path}")
+    assert answer.backend == "pages" and told(answer)["x-code"] == code
+    assert len(pages.requests) == before + 1, "the question itself has no error page"
+
+
+@pytest.mark.shows("custom-http-errors", "auth-signin")
+def test_who_shall_sign_in_gets_no_error_page(headrace: Headrace) -> None:
+    answer = headrace.get("http://signin.test/")
+    assert answer.status == 302 and answer.headers["location"].startswith("https://in.example/")
 
 
 # -- which Service gives the pages

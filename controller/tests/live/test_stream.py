@@ -102,7 +102,7 @@ def objects(backends: Backends, peers: Peers, port: dict[str, int], udp_port: di
         plain_service("echo", ("line", 7000, "TCP"), namespace="other"),
         places("echo", "line", other, namespace="other"),
         plain_service("empty", ("line", 7000, "TCP"), ("queries", 53, "UDP")),
-        plain_service("external", type="ExternalName", externalName="127.0.0.1"),
+        plain_service("external", type="ExternalName", externalName=socket.gethostname()),
         plain_service("dns", ("queries", 53, "UDP")),
         places("dns", "queries", dns, protocol="UDP"),
         ingress("web", ("web.test", "/", "Prefix", "web")),
@@ -253,7 +253,6 @@ def test_the_client_that_was_announced_is_passed_on(headrace: Headrace, port: di
 # -- changes
 
 
-@pytest.mark.shows("configmap:use-proxy-protocol")
 def test_pods_come_and_go_without_a_reload(run: Run, peers: Peers) -> None:
     tcp, udp = free_port(), free_port()
     one, two = peers.tcp("one"), peers.tcp("two", host="127.0.0.2")
@@ -346,6 +345,7 @@ def tuned(run: Run, peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> t
         settings,
         flags=(*MAPS, *CONFIGMAP, "--access-log", str(tmp_path_factory.mktemp("log") / "access.log")),
     )
+    headrace.until(lambda: say(tcp, "x", first=ANNOUNCED) == ["echo x"])
     return headrace, tcp, udp
 
 

@@ -9,6 +9,33 @@ here.
 from __future__ import annotations
 
 DIFFERENCES: dict[str, str] = {
+    "auth-always-set-cookie": (
+        "A value that is not true or false closes the paths (503), where ingress-nginx served without authentication."
+    ),
+    "auth-cache-duration": (
+        "Characters that do not belong there close the paths (503), where ingress-nginx served without authentication."
+    ),
+    "auth-cache-key": (
+        "Answers with Set-Cookie are not kept. The host of the request and the address of the service belong to the key."
+    ),
+    "auth-keepalive": (
+        "It works with HTTP/2 as well. Without the annotation connections are kept as for all Services, where "
+        "ingress-nginx kept none; 0 keeps none."
+    ),
+    "auth-proxy-set-headers": (
+        "A name without a namespace is that of the Ingress. Variables are those of a closed list, such as "
+        "$request_uri, $http_name and $cookie_name; others close the paths (503)."
+    ),
+    "auth-realm": "The realm off is shown as such, where ingress-nginx switched authentication off.",
+    "auth-request-redirect": (
+        "A value that cannot be used closes the paths (503), where ingress-nginx served without authentication. "
+        "Variables of requests can be in it."
+    ),
+    "auth-secret": (
+        "Of another namespace only where the operator lists it (--allow-secrets-from). A key auth-file holds lines that "
+        "nginx reads at each request, so a new password takes effect without a reload."
+    ),
+    "auth-signin": "The sign-in page gets every cookie of the service, where ingress-nginx joined several into one.",
     "auth-tls-error-page": (
         "A host without a scheme is taken for https://, where ingress-nginx sent a relative address; @names are "
         "refused."
@@ -21,6 +48,13 @@ DIFFERENCES: dict[str, str] = {
         "A Secret without ca.crt closes the host (403), where ingress-nginx let everyone in. A request whose Host "
         "is not the name of its handshake is answered 421 where either host asks for certificates. The headers "
         "ssl-client-* of clients never reach a pod. A change of the authorities also ends TLS sessions."
+    ),
+    "auth-type": "digest closes the paths (503): nginx has no module for it. Use basic over TLS, or auth-url.",
+    "auth-url": (
+        "The host is a name, or $host alone: then whoever serves the path on the same host is asked straight at its pods. "
+        "Loopback, link-local and metadata addresses are refused. Variables are those of a closed list, and in the path "
+        "and query only. A URL without a path asks for /. The service gets X-Forwarded-Host, and no X-Forwarded-Uri or "
+        "X-Forwarded-Method of the client. Several cookies of its answer stay several."
     ),
     "backend-protocol": (
         "Lower-case grpc, grpcs and fcgi get all headers and timeouts, which ingress-nginx forgot. FastCGI "

@@ -296,7 +296,7 @@ def networks_of(version: int) -> Callable[[str], tuple[str, ...]]:
 
 def some_networks(text: str) -> tuple[str, ...]:
     """Networks; what is none is left out, as it always was."""
-    found = []
+    found: list[str] = []
     for item in text.split(","):
         with suppress(ValueError):
             found.extend(values.cidrs(item))

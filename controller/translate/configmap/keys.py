@@ -137,6 +137,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "max-worker-connections": grammars.connections,
     "max-worker-open-files": grammars.open_files,
     "reuse-port": values.boolean,
+    "enable-serial-reloads": values.boolean,
     "enable-aio-write": values.boolean,
     "bind-address": grammars.addresses,
     "server-name-hash-max-size": grammars.table_size,

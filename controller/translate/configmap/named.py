@@ -6,12 +6,10 @@ object that appears later takes effect.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import re
 from collections.abc import Iterable
-
-from cryptography.hazmat.primitives.asymmetric.dh import DHParameters
-from cryptography.hazmat.primitives.serialization import Encoding, ParameterFormat, load_pem_parameters
 
 from controller.model.configuration import MainSettings
 from controller.model.diagnostics import Effect
@@ -26,8 +24,13 @@ from controller.translate.resources import Resources, split_reference
 _LONGEST = 1_500
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _DECODED = re.compile(r"\$(?:\{(?:document_)?uri\}|(?:document_)?uri(?![A-Za-z0-9_]))")
-SMALLEST_DH = 2_048
-"""Bits: OpenSSL refuses shorter parameters at its usual level of security."""
+_REMOTE_USER = re.compile(r"\$(?:\{remote_user\}|remote_user(?![A-Za-z0-9_]))")
+"""Decoded from base64, and so it may hold a line break, as the decoded path may."""
+
+SMALLEST_DH, LARGEST_DH = 2_048, 8_192
+"""Bits: OpenSSL refuses shorter parameters at its usual level of security; longer ones cost too much time."""
+
+_DH = re.compile(rb"-----BEGIN DH PARAMETERS-----\s(.+?)-----END DH PARAMETERS-----", re.DOTALL)
 
 
 def with_named_objects(main: MainSettings, owner: ObjectKey, resources: Resources, findings: Findings) -> MainSettings:
@@ -111,19 +114,42 @@ def _fault(name: str, text: str) -> str:
         return "its value is not one line of printable ASCII"
     if len(text) > _LONGEST:
         return f"its value is longer than {_LONGEST} characters"
-    if not has_only_known(text):
+    if not has_only_known(text) or _REMOTE_USER.search(text):
         return "a $ in its value begins no variable of nginx that may be used"
     return ""
 
 
 def _parameters(text: bytes) -> bytes:
     """Written anew: nginx would refuse its whole configuration for what it cannot read."""
+    found = _DH.search(text)
     try:
-        found = load_pem_parameters(text)
-    except (ValueError, TypeError) as reason:
-        raise ValueError("it cannot be read") from reason
-    if not isinstance(found, DHParameters):
-        raise ValueError("it holds no Diffie-Hellman parameters")
-    if found.parameter_numbers().p.bit_length() < SMALLEST_DH:
-        raise ValueError(f"it has fewer than {SMALLEST_DH} bits")
-    return found.parameter_bytes(Encoding.PEM, ParameterFormat.PKCS3)
+        der = base64.b64decode(b"".join(found[1].split()), validate=True) if found else b""
+        prime, generator = _integers(der)
+    except (ValueError, IndexError) as reason:
+        raise ValueError("it holds no Diffie-Hellman parameters that can be read") from reason
+    if not SMALLEST_DH <= prime.bit_length() <= LARGEST_DH or not prime & 1 or not 1 < generator < prime - 1:
+        raise ValueError(f"it is no odd prime of {SMALLEST_DH} to {LARGEST_DH} bits with a generator")
+    body = base64.encodebytes(der).replace(b"\n", b"")
+    lines = (body[at : at + 64] for at in range(0, len(body), 64))
+    return b"-----BEGIN DH PARAMETERS-----\n" + b"\n".join(lines) + b"\n-----END DH PARAMETERS-----\n"
+
+
+def _integers(der: bytes) -> tuple[int, int]:
+    """Prime and generator of a DHParameter (PKCS #3, 9): a sequence of integers, in DER (X.690, 8.1 and 8.3)."""
+    tag, sequence, rest = _value(der)
+    first, prime, after = _value(sequence)
+    second, generator, _ = _value(after)
+    if (tag, first, second) != (0x30, 2, 2) or rest:
+        raise ValueError("no sequence of integers")
+    return int.from_bytes(prime, signed=True), int.from_bytes(generator, signed=True)
+
+
+def _value(der: bytes) -> tuple[int, bytes, bytes]:
+    """Tag and content of the first value, and what comes after it."""
+    length, start = der[1], 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(der[2:start])
+    if len(der) < start + length:
+        raise ValueError("it is cut off")
+    return der[0], der[start : start + length], der[start + length :]

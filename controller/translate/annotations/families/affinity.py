@@ -21,7 +21,7 @@ cookie_path = Grammar(
     "a path that begins with a slash, of letters, digits and - . _ ~ / : ? & =",
     str,
 )
-cookie_domain = Grammar(re.compile(rf"\.?{_LABEL}(?:\.{_LABEL}){{0,30}}"), "a DNS name", str)
+cookie_domain = Grammar(re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*"), "a DNS name", str)
 lifetime = Grammar(re.compile(r"[+-]?0*[0-9]{1,9}"), "a whole number of seconds", int)
 same_site = Grammar(re.compile("[Nn][Oo][Nn][Ee]|[Ll][Aa][Xx]|[Ss][Tt][Rr][Ii][Cc][Tt]"), "None, Lax or Strict", str)
 

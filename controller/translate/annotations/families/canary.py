@@ -27,7 +27,7 @@ def _checked(text: str) -> str:
 
 
 header_name = Grammar(re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}"), "a header name", str)
-header_value = Grammar(re.compile(r"[A-Za-z0-9._~/:-]{1,1024}"), "letters, digits and - . _ ~ / :", str)
+header_value = Grammar(re.compile(r"[A-Za-z0-9._~/:-]+"), "letters, digits and - . _ ~ / :", str)
 pattern = Grammar(re.compile(_REGEX), "a regular expression of at most 256 characters", _checked)
 count = Grammar(re.compile(r"\+?0*[0-9]{1,9}"), "a whole number, 0 or more", int)
 total = Grammar(re.compile(r"[+-]?0*[0-9]{1,9}"), "a whole number", int)
