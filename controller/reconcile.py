@@ -43,6 +43,8 @@ TROUBLE = 3
 class DataPlane(Protocol):
     """What the loop needs of the data plane."""
 
+    serial_reloads: bool
+
     async def apply(self, fragments: FragmentSet, reason: str) -> ApplyResult: ...
 
     async def write_certificates(self, files: Mapping[str, SecretBytes | bytes]) -> tuple[str, ...]: ...
@@ -147,6 +149,7 @@ class Reconciler:
             return
         built = time.monotonic()
         written = await self._data_plane.write_certificates(certificate_files(translation.configuration))
+        self._data_plane.serial_reloads = translation.configuration.main.enable_serial_reloads
         result = await self._data_plane.apply(fragments, reload_reason(self._fragments, fragments))
         self.failures = 0
         if result.outcome is Outcome.REFUSED:

@@ -33,6 +33,7 @@ from controller.dataplane.machine import (
 )
 from controller.dataplane.probe import ask_generation, probe
 from controller.dataplane.process import NginxProcess
+from controller.dataplane.procfs import retiring_of
 from controller.dataplane.result import ApplyResult, Outcome
 from controller.dataplane.taken import find_taken
 from controller.model.errors import NginxRefused, ProbeTimeout
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LONGEST_TURN = 3_600.0
+OLD_WORKERS_POLL = 0.1
 PROBE_SECONDS = 10.0
 PROBE_SECONDS_PER_FRAGMENT = 0.005
 """nginx reads about 10,000 servers a second here; a busy machine may be fifty times slower."""
@@ -76,6 +79,8 @@ class DataPlane:
         self._floor = 0
         self._timings: defaultdict[str, float] = defaultdict(float)
         self.restarts = 0
+        self.serial_reloads = False
+        """Whether a reload waits until the workers of the one before are gone (`enable-serial-reloads`)."""
 
     # -- state
 
@@ -238,6 +243,14 @@ class DataPlane:
             waited = time.monotonic() - begun
             self._timings["wait"] += waited
             self._timings["switch"] -= waited
+        if number != self._served.number and self.serial_reloads:
+            await self._wait_for_old_workers()
+
+    async def _wait_for_old_workers(self) -> None:
+        """nginx itself ends them after `worker_shutdown_timeout`."""
+        deadline = time.monotonic() + LONGEST_TURN
+        while time.monotonic() < deadline and await asyncio.to_thread(retiring_of, self._process.pid):
+            await asyncio.sleep(OLD_WORKERS_POLL)
 
     async def _prove(self, number: int) -> None:
         """Raises `ProbeTimeout`, or `NginxRefused` when a master that was never proved ends instead of answering."""

@@ -64,6 +64,11 @@ def orphans_of(session: int) -> Iterator[Process]:
     return (found for found in _processes() if found.session == session and found.is_orphan_of_nginx)
 
 
+def retiring_of(master: int) -> tuple[Process, ...]:
+    """Workers of a master that finish what they have since a reload."""
+    return tuple(found for found in _processes() if found.parent == master and "is shutting down" in found.title)
+
+
 def _processes() -> Iterator[Process]:
     pids = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal())
     return (found for found in map(process, pids) if found)

@@ -366,7 +366,7 @@ class MainSettings:
     server_name_hash_bucket_size: int = 64
     map_hash_bucket_size: int = 64
     proxy_headers_hash_max_size: int = 1024
-    proxy_headers_hash_bucket_size: int = 128
+    proxy_headers_hash_bucket_size: int = 256
     variables_hash_max_size: int = 2048
     variables_hash_bucket_size: int = 256
     # answers

@@ -56,7 +56,7 @@ def _tables(main: MainSettings) -> Lines:
         "variables_hash_max_size": max(main.variables_hash_max_size, 2048),
         "variables_hash_bucket_size": max(main.variables_hash_bucket_size, 256),
         "proxy_headers_hash_max_size": max(main.proxy_headers_hash_max_size, 1024),
-        "proxy_headers_hash_bucket_size": max(main.proxy_headers_hash_bucket_size, 128),
+        "proxy_headers_hash_bucket_size": max(main.proxy_headers_hash_bucket_size, 256),
     }
     return tuple(NginxText(f"{name} {size};") for name, size in sizes.items())
 
@@ -122,7 +122,7 @@ def _item(item: str) -> NginxText:
 
 
 def _sundry(main: MainSettings, layout: Layout) -> Lines:
-    lines = [f"default_type {word(main.default_type)};"]
+    lines = [f"default_type {quoted(main.default_type)};"]
     if main.grpc_buffer_size_kb:
         lines.append(f"grpc_buffer_size {main.grpc_buffer_size_kb}k;")
     if main.enable_aio_write and layout.nginx.has("threads"):
@@ -131,7 +131,7 @@ def _sundry(main: MainSettings, layout: Layout) -> Lines:
 
 
 def _gzip(main: MainSettings) -> Lines:
-    types = " ".join(map(word, main.gzip_types)) or "text/html"
+    types = " ".join(map(quoted, main.gzip_types)) or "text/html"
     lines = [f"gzip_types {types};"]
     lines += [f"gzip_disable {quoted(main.gzip_disable)};"] if main.gzip_disable else []
     return tuple(map(NginxText, lines))

@@ -10,7 +10,7 @@ import yaml
 
 from e2e.policy.dryrun import Answer, DryRun
 from e2e.policy.objects import OUR_CLASS
-from e2e.policy.verdict import beyond_cel, refusals
+from e2e.policy.verdict import beyond_cel, outside_grammars, refusals
 
 
 def compare(api: DryRun, found: Mapping[str, Any]) -> Answer:
@@ -18,9 +18,10 @@ def compare(api: DryRun, found: Mapping[str, Any]) -> Answer:
     ours = {**found, "spec": {**found.get("spec", {}), "ingressClassName": OUR_CLASS}}
     answer = api.create(ours)
     if answer.taken or answer.refused_by_policy:
-        refused = refusals(ours)
-        assert not (answer.refused_by_policy and not refused), (answer.message, found)
+        refused, outside = refusals(ours), outside_grammars(ours)
+        assert not (answer.refused_by_policy and not refused and not outside), (answer.message, found)
         assert not (answer.taken and not all(map(beyond_cel, refused))), (refused, found)
+        assert not (answer.taken and outside), (outside, found)
     return answer
 
 

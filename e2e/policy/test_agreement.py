@@ -58,7 +58,7 @@ def test_all_examples_are_taken(api: DryRun) -> None:
 def test_golden_cases_are_refused_where_the_controller_refuses_them(api: DryRun) -> None:
     outcomes = [compare(api, each) for each in golden()]
     assert sum(answer.taken for answer in outcomes) > 250
-    assert sum(answer.refused_by_policy for answer in outcomes) > 35
+    assert sum(answer.refused_by_policy for answer in outcomes) > 25
 
 
 def test_paths(api: DryRun) -> None:

@@ -34,7 +34,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "CVE-2024-7646: carriage return in a rewrite": ingress({"rewrite-target": "/\rreturn 418;"}),
     "CVE-2025-1097: client certificate name": ingress({"auth-tls-match-cn": 'CN=x" ; return 418; #'}),
     "CVE-2025-15566: headers of the auth request": ingress(
-        {"auth-url": "http://a.b/", "auth-proxy-set-headers": "x/y"}
+        {"auth-url": "http://a.b/", "auth-proxy-set-headers": "x/y;"}
     ),
     "CVE-2025-24513: auth Secret as a file name": ingress({"auth-type": "basic", "auth-secret": "../../etc/passwd"}),
     "CVE-2025-24514: directive in an auth URL": ingress({"auth-url": "http://a.b/#;}return 418;"}),
@@ -47,9 +47,9 @@ ATTACKS: dict[str, dict[str, Any]] = {
         {"use-regex": "true"}, path="/(?<proxy_upstream_name>.*)", path_type="ImplementationSpecific"
     ),
     "control character in an encoded path": ingress(path="/a%0Areturn"),
-    "canary that takes another's traffic": ingress({"canary": "true", "canary-by-header": "x"}),
+    "canary with a directive": ingress({"canary": "true", "canary-by-header": "x; return 418"}),
     "allow list with a directive": ingress({"whitelist-source-range": "10.0.0.0/8; return 418"}),
-    "auth Secret of another namespace": ingress({"auth-tls-secret": "kube-system/ca"}),
+    "client certificates by a path": ingress({"auth-tls-secret": "../../etc/ssl"}),
 }
 
 

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.k8s.codec import decode_document
-from controller.model.diagnostics import Diagnostic, Severity
+from controller.model.diagnostics import Diagnostic
 from controller.model.options import Options
 from controller.model.refs import Kind
 from controller.state.events import Applied
 from controller.state.store import Store
-from controller.translate.annotations.registry import TOLD, Verdict
+from controller.translate.annotations.annotation import OUR_PREFIX
+from controller.translate.annotations.reader import trimmed
+from controller.translate.annotations.registry import HONOURED, TOLD, Verdict
+from controller.translate.annotations.values import LONGEST, Grammar
 from controller.translate.translator import translate
+from e2e.policy.objects import PREFIX
 
 REFUSING = frozenset(
     {
@@ -22,6 +26,7 @@ REFUSING = frozenset(
         "backend-unsupported",
         "catch-all-disabled",
         "host-invalid",
+        "ingress-forbidden-text",
         "path-invalid",
         "path-regex-invalid",
     }
@@ -36,8 +41,7 @@ def refusals(ingress: Mapping[str, Any]) -> list[Diagnostic]:
 
 
 def refuses(found: Diagnostic) -> bool:
-    canary = found.code == "annotation-unsupported" and found.severity is Severity.ERROR
-    return found.code in REFUSING or canary
+    return found.code in REFUSING
 
 
 def notes(ingress: Mapping[str, Any]) -> list[Diagnostic]:
@@ -45,10 +49,23 @@ def notes(ingress: Mapping[str, Any]) -> list[Diagnostic]:
     return [found for found in _findings(ingress) if found.code not in OTHER_OBJECTS and not refuses(found)]
 
 
+def outside_grammars(ingress: Mapping[str, Any]) -> list[str]:
+    """Annotations whose text is not in their pattern. The policy refuses these, also where nothing reads them."""
+    found = ingress["metadata"].get("annotations") or {}
+    named = ((f"{OUR_PREFIX if a.ours else PREFIX}{a.name}", a.grammar) for a in HONOURED)
+    return [name for name, grammar in named if (text := trimmed(str(found.get(name, "")))) and not _fits(grammar, text)]
+
+
+def _fits(grammar: Grammar[Any], text: str) -> bool:
+    return len(text) <= LONGEST and grammar.pattern.fullmatch(text) is not None
+
+
 def beyond_cel(found: Diagnostic) -> bool:
     """What only a PCRE engine, a decoder or another object can tell, and the policy therefore cannot."""
-    if found.code == "annotation-closes-route":
-        return " is not valid: " not in found.message and TOLD[Verdict.CLOSES] not in found.message
+    if found.code in ("annotation-closes-route", "annotation-invalid"):
+        return TOLD[Verdict.CLOSES] not in found.message  # patterns are told by `outside_grammars`
+    if found.code == "ingress-forbidden-text":
+        return True
     return "it is not a regular expression" in found.message or "the regular expression is too large" in found.message
 
 

@@ -1,4 +1,4 @@
-"""Error pages by a Service, and the Service that stands in for one without pods: what it is told, what clients get."""
+"""Error pages by a Service: what it is told, what clients get, and which errors are replaced."""
 
 from __future__ import annotations
 
@@ -10,27 +10,10 @@ import pytest
 
 from controller.tests.live.backends import Backend, Backends
 from controller.tests.live.conftest import Run
-from controller.tests.live.headrace import Answer, Headrace
-from controller.tests.live.objects import CONFIGMAP, Object, app, configmap, ingress, service, slice_at, slice_of
+from controller.tests.live.error_backends import GLOBAL, MINE, own, refusing, services, told
+from controller.tests.live.headrace import Headrace
+from controller.tests.live.objects import CONFIGMAP, app, configmap, service, slice_at, slice_of
 from controller.tests.ports import free_port
-
-PREFIX = "Prefix"
-GLOBAL = ("--default-backend-service", "system/global")
-ABOUT = ("x-code", "x-format", "x-original-uri", "x-namespace", "x-ingress-name", "x-service-name", "x-service-port")
-
-
-def own(
-    host: str, backend: str = "app", namespace: str = "default", port: int | str = 80, **annotations: str
-) -> Object:
-    written = {key.replace("__", "/").replace("_", "-"): value for key, value in annotations.items()}
-    written = {key.replace("hr/", "headrace.dev/"): value for key, value in written.items()}
-    return ingress(
-        host.removesuffix(".test"), (host, "/", PREFIX, backend, port), annotations=written, namespace=namespace
-    )
-
-
-def refusing(name: str) -> list[Object]:
-    return [service(name), slice_at(name, ("127.0.0.1", free_port()))]
 
 
 @pytest.fixture(scope="module")
@@ -40,91 +23,52 @@ def pages(backends: Backends) -> Backend:
 
 @pytest.fixture(scope="module")
 def headrace(run: Run, backends: Backends, pages: Backend) -> Iterator[Headrace]:
-    every = "400, 401,403,404,405,413,418,429,494,495,496,497,499,500,502,503,504,"
-    mine = {"custom_http_errors": every, "default_backend": "pages"}
-    late = own("late.test", "late", default_backend="pages")
     running = run(
-        own("pages.test", **mine),
-        own("named.test", port="http", **mine),
+        own("pages.test", **MINE),
+        own("named.test", port="http", **MINE),
         own("global.test", custom_http_errors="404,503,502"),
-        own("untouched.test", disable_proxy_intercept_errors="true", **mine),
-        own("odd.test", default_backend="pages", custom_http_errors="404", disable_proxy_intercept_errors="yes"),
+        own("untouched.test", disable_proxy_intercept_errors="true", **MINE),
         own("none.test"),
-        own("only-backend.test", default_backend="pages"),
-        own("missing-backend.test", custom_http_errors="404", default_backend="nowhere"),
-        own("slashed.test", custom_http_errors="404", default_backend="default/pages"),
-        own("capital.test", custom_http_errors="404", default_backend="Pages"),
-        own("empty-backend.test", custom_http_errors="404,500", default_backend="empty"),
-        own("refusing-backend.test", custom_http_errors="404", default_backend="refusing"),
         own("low.test", custom_http_errors="304,404", default_backend="pages"),
         own("words.test", custom_http_errors="404;500", default_backend="pages"),
-        own("empty.test", "empty", **mine),
+        own("empty.test", "empty", **MINE),
         own("empty-global.test", "empty", custom_http_errors="503"),
-        own("empty-untouched.test", "empty", disable_proxy_intercept_errors="true", custom_http_errors="503"),
-        own("instead.test", "empty", default_backend="pages"),
-        own("instead-odd.test", "empty", default_backend="pages", custom_http_errors="404",
-            disable_proxy_intercept_errors="true"),
-        own("instead-unheld.test", "empty", default_backend="pages", hr__hold="false"),
-        own("instead-rewritten.test", "empty", default_backend="pages", rewrite_target="/new"),
-        own("instead-https.test", "empty", default_backend="pages", backend_protocol="HTTPS"),
-        own("instead-grpc.test", "empty", default_backend="pages", backend_protocol="GRPC"),
-        own("instead-fcgi.test", "empty", default_backend="pages", backend_protocol="FCGI"),
         own("error-https.test", "empty", custom_http_errors="503", backend_protocol="HTTPS"),
         own("error-grpc.test", "empty", custom_http_errors="503", backend_protocol="GRPC"),
         own("error-unheld.test", "empty", custom_http_errors="503", backend_protocol="HTTPS", hr__hold="false"),
-        own("streamed.test", proxy_request_buffering="off", **mine),
-        own("instead-streamed.test", "empty", default_backend="pages", proxy_request_buffering="off"),
-        own("error-streamed.test", "empty", proxy_request_buffering="off", **mine),
-        own("large-error.test", proxy_body_size="8m", **mine),
         own("large.test", "empty", default_backend="pages", proxy_body_size="8m"),
-        own("instead-missing.test", "nowhere", default_backend="pages"),
-        own("instead-empty.test", "empty", default_backend="empty"),
-        own("instead-port.test", "app", port=81, default_backend="pages"),
-        own("refusing.test", "refusing", **mine),
-        own("refusing-unheld.test", "refusing", hr__hold="false", **mine),
-        own("refusing-instead.test", "refusing", default_backend="pages"),
+        own("refusing.test", "refusing", **MINE),
+        own("refusing-unheld.test", "refusing", hr__hold="false", **MINE),
         own("refusing-404.test", "refusing", custom_http_errors="404", default_backend="pages"),
-        own("denied.test", allowlist_source_range="10.9.9.9", **mine),
-        own("cors.test", enable_cors="true", custom_headers="headers", **mine),
-        own("cors-empty.test", "empty", enable_cors="true", custom_headers="headers", **mine),
-        own("denied-large.test", allowlist_source_range="10.9.9.9", proxy_body_size="8m", **mine),
-        own("quiet.test", enable_access_log="false", **mine),
-        own("vhost.test", upstream_vhost="inner.example", **mine),
-        own("slow.test", proxy_read_timeout="1", **mine),
-        own("regex.test", use_regex="true", **mine),
-        own("tenant.test", namespace="team", **mine),
-        own("closed.test", allowlist_source_range="nobody", **mine),
-        ingress("half", ("half.test", "/half", PREFIX, "app"),
-                annotations={"custom-http-errors": "404", "default-backend": "pages"}),
-        own("auth401.test", auth_url="http://auth.default.svc/status/401", **mine),
-        own("auth403.test", auth_url="http://auth.default.svc/status/403", **mine),
-        own("auth500.test", auth_url="http://auth.default.svc/status/404", **mine),
-        own("auth200.test", auth_url="http://auth.default.svc/", **mine),
-        own("signin.test", auth_url="http://auth.default.svc/status/401", auth_signin="https://in.example/", **mine),
-        *app("auth", backends.start("auth")),
-        own("moving.test", "moving", **mine),
+        own("denied.test", allowlist_source_range="10.9.9.9", **MINE),
+        own("cors.test", enable_cors="true", custom_headers="headers", **MINE),
+        own("cors-empty.test", "empty", enable_cors="true", custom_headers="headers", **MINE),
+        own("denied-large.test", allowlist_source_range="10.9.9.9", proxy_body_size="8m", **MINE),
+        own("quiet.test", enable_access_log="false", **MINE),
+        own("vhost.test", upstream_vhost="inner.example", **MINE),
+        own("slow.test", proxy_read_timeout="1", **MINE),
+        own("regex.test", use_regex="true", **MINE),
+        own("tenant.test", namespace="team", **MINE),
+        own("closed.test", allowlist_source_range="nobody", **MINE),
+        own("auth401.test", auth_url="http://auth.default.svc/status/401", **MINE),
+        own("auth403.test", auth_url="http://auth.default.svc/status/403", **MINE),
+        own("auth500.test", auth_url="http://auth.default.svc/status/404", **MINE),
+        own("auth200.test", auth_url="http://auth.default.svc/", **MINE),
+        own("signin.test", auth_url="http://auth.default.svc/status/401", auth_signin="https://in.example/", **MINE),
+        own("moving.test", "moving", **MINE),
         own("moving-global.test", "moving", custom_http_errors="502", default_backend="empty"),
-        late,
-        service("late"),
-        *app("app", backends.start("app")),
         *app("app", backends.start("team"), namespace="team"),
-        *app("pages", pages),
         *app("pages", backends.start("team-pages"), namespace="team"),
-        *app("global", backends.start("global"), namespace="system"),
-        service("empty"),
+        *app("auth", backends.start("auth")),
         *refusing("refusing"),
         *refusing("moving"),
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "headers", "namespace": "default"},
          "data": {"X-Mine": "1"}},
+        *services(backends, pages),
         configmap(hold_deadline="1s", global_allowed_response_headers="X-Mine", proxy_body_size="1k"),
         flags=(*CONFIGMAP, *GLOBAL),
     )  # fmt: skip
     yield running
-
-
-def told(answer: Answer) -> dict[str, str]:
-    """What the error backend was told about the error."""
-    return {name: value for name, value in answer.json["headers"].items() if name in ABOUT}
 
 
 # -- what the error backend is told
@@ -375,270 +319,3 @@ def test_what_an_authentication_service_says_is_judged_before_it_is_replaced(
 def test_who_shall_sign_in_gets_no_error_page(headrace: Headrace) -> None:
     answer = headrace.get("http://signin.test/")
     assert answer.status == 302 and answer.headers["location"].startswith("https://in.example/")
-
-
-# -- which Service gives the pages
-
-
-@pytest.mark.shows("custom-http-errors", "default-backend")
-@pytest.mark.parametrize("host", ["global.test", "missing-backend.test", "slashed.test", "capital.test"])
-def test_without_an_own_service_the_global_one_answers(headrace: Headrace, host: str) -> None:
-    answer = headrace.get(f"http://{host}/status/404")
-    assert (answer.status, answer.backend) == (200, "global")
-    assert (told(answer)["x-code"], told(answer)["x-namespace"]) == ("404", "default")
-
-
-@pytest.mark.shows("default-backend")
-@pytest.mark.parametrize(
-    ("host", "path", "code"),
-    [
-        ("empty-backend.test", "/status/404", "404"),
-        ("empty-backend.test", "/status/500", "500"),
-        ("refusing-backend.test", "/status/404", "404"),
-    ],
-)
-def test_an_own_service_without_pods_is_replaced_by_the_global_one(
-    headrace: Headrace, host: str, path: str, code: str
-) -> None:
-    answer = headrace.get(f"http://{host}{path}")
-    assert (answer.status, answer.backend) == (200, "global") and told(answer)["x-code"] == code
-
-
-@pytest.mark.shows("disable-proxy-intercept-errors")
-@pytest.mark.parametrize("status", [400, 404, 500, 502, 503, 504])
-def test_interception_can_be_switched_off(headrace: Headrace, status: int) -> None:
-    answer = headrace.get(f"http://untouched.test/status/{status}")
-    assert (answer.status, answer.backend) == (status, "app")
-
-
-@pytest.mark.shows("disable-proxy-intercept-errors")
-@pytest.mark.parametrize(
-    ("host", "backend"), [("empty-untouched.test", "global"), ("untouched.test", "pages"), ("odd.test", "pages")]
-)
-def test_what_no_pod_says_is_still_replaced(headrace: Headrace, host: str, backend: str) -> None:
-    path = {"untouched.test": "/reset", "odd.test": "/status/404"}.get(host, "/")
-    assert headrace.get(f"http://{host}{path}").backend == backend
-
-
-# -- while there are no pods
-
-
-@pytest.mark.shows("default-backend")
-@pytest.mark.parametrize(
-    "host",
-    [
-        "instead.test",
-        "instead-odd.test",
-        "instead-unheld.test",
-        "instead-missing.test",
-        "instead-port.test",
-        "instead-https.test",
-        "instead-fcgi.test",
-        "empty.test",
-    ],
-)
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
-def test_the_default_backend_gets_requests_as_they_are(
-    headrace: Headrace, pages: Backend, host: str, method: str
-) -> None:
-    body = b"content" if method == "POST" else None
-    mark = f"{host}-{method}"
-    begun = time.monotonic()
-    answer = headrace.get(f"http://{host}/a%2Fb?x={mark}", method=method, body=body, headers={"Accept": "text/y"})
-    assert answer.status == 200 and time.monotonic() - begun < 0.4
-    seen = next(request for request in reversed(pages.requests) if mark in str(request["target"]))
-    headers = seen["headers"]
-    assert isinstance(headers, dict)
-    assert (seen["method"], seen["target"], seen["body"]) == (method, f"/a%2Fb?x={mark}", (body or b"").decode())
-    assert (headers["x-code"], headers["x-format"], headers["host"]) == ("503", "text/y", host)
-    assert headers["x-ingress-name"] == host.removesuffix(".test") and headers["x-namespace"] == "default"
-    assert "x-original-uri" not in headers and "x-headrace-default-backend" not in headers
-
-
-@pytest.mark.shows("default-backend")
-@pytest.mark.parametrize(
-    ("host", "method", "backend"),
-    [
-        ("instead-streamed.test", "GET", "pages"),
-        ("instead-streamed.test", "POST", None),
-        ("instead-grpc.test", "GET", "pages"),
-        ("instead-grpc.test", "POST", None),
-        ("error-streamed.test", "POST", "pages"),
-        ("streamed.test", "POST", "app"),
-    ],
-)
-def test_a_body_that_is_gone_is_not_left_out(headrace: Headrace, host: str, method: str, backend: str | None) -> None:
-    answer = headrace.get(f"http://{host}/", method=method, body=b"content" if method == "POST" else None)
-    assert (answer.status, answer.backend) == (200 if backend else 503, backend)
-    if host == "error-streamed.test":
-        assert told(answer)["x-original-uri"] == "/", "that is an error page and not the request itself"
-
-
-@pytest.mark.shows("default-backend")
-def test_a_large_body_comes_along(headrace: Headrace) -> None:
-    answer = headrace.get("http://large.test/", method="POST", body=b"x" * 3_000_000)
-    assert answer.backend == "pages" and len(answer.json["body"]) == 3_000_000
-    page = headrace.get("http://large-error.test/status/404", method="POST", body=b"x" * 3_000_000)
-    assert told(page)["x-code"] == "404" and page.json["body"] == ""
-
-
-@pytest.mark.shows("custom-http-errors")
-def test_a_body_that_is_passed_on_as_it_comes_is_no_hindrance(headrace: Headrace) -> None:
-    answer = headrace.get("http://streamed.test/status/404", method="POST", body=b"x" * 1000)
-    assert answer.backend == "pages" and answer.json["body"] == ""
-
-
-@pytest.mark.shows("default-backend")
-def test_a_rewritten_request_stays_so(headrace: Headrace) -> None:
-    assert headrace.get("http://instead-rewritten.test/old?x").json["target"] == "/new?x"
-
-
-@pytest.mark.shows("default-backend")
-@pytest.mark.parametrize("status", [200, 404, 500, 502, 503, 504])
-def test_a_pods_own_answer_stays(headrace: Headrace, status: int) -> None:
-    answer = headrace.get(f"http://only-backend.test/status/{status}")
-    assert (answer.status, answer.backend) == (status, "app")
-
-
-@pytest.mark.shows("default-backend")
-@pytest.mark.parametrize("status", [200, 404, 500, 503])
-def test_the_answer_of_the_default_backend_is_final(headrace: Headrace, status: int) -> None:
-    answer = headrace.get(f"http://instead.test/status/{status}")
-    assert (answer.status, answer.backend) == (status, "pages")
-
-
-@pytest.mark.shows("default-backend")
-def test_a_default_backend_without_pods_is_a_503(headrace: Headrace) -> None:
-    answer = headrace.get("http://instead-empty.test/")
-    assert answer.status == 503 and answer.backend is None
-
-
-@pytest.mark.shows("default-backend")
-def test_pods_that_refuse_are_no_empty_service(headrace: Headrace) -> None:
-    answer = headrace.get("http://refusing-instead.test/")
-    assert answer.status == 502 and answer.backend is None
-
-
-@pytest.mark.shows("default-backend")
-def test_it_is_not_for_paths_that_nobody_has(headrace: Headrace) -> None:
-    answer = headrace.get("http://half.test/none")
-    assert (answer.status, answer.backend, answer.json["target"]) == (200, "global", "/none") and not told(answer)
-
-
-@pytest.mark.shows("default-backend")
-def test_pods_that_come_and_go_need_no_reload(headrace: Headrace, backends: Backends) -> None:
-    late = backends.start("late")
-    assert headrace.get("http://late.test/").backend == "pages"
-    reloads = headrace.metric("headrace_reloads_total")
-    for _ in range(2):
-        headrace.write("late.yaml", slice_of("late", late))
-        headrace.until(lambda: headrace.get("http://late.test/").backend == "late")
-        assert headrace.get("http://late.test/status/503").backend == "late"
-        headrace.write("late.yaml")
-        headrace.until(lambda: headrace.get("http://late.test/").backend == "pages")
-    assert headrace.metric("headrace_reloads_total") == reloads
-
-
-# -- the ConfigMap
-
-
-@pytest.fixture(scope="module")
-def everywhere(run: Run, backends: Backends, pages: Backend) -> Iterator[Headrace]:
-    running = run(
-        own("plain.test"),
-        own("own.test", custom_http_errors="500", default_backend="pages"),
-        own("touched.test", disable_proxy_intercept_errors="false"),
-        own("backend.test", default_backend="pages"),
-        own("missing.test", "nowhere"),
-        *app("app", backends.start("app")),
-        *app("pages", pages),
-        *app("global", backends.start("global"), namespace="system"),
-        configmap(custom_http_errors="302,404,503", disable_proxy_intercept_errors="true"),
-        flags=(*CONFIGMAP, *GLOBAL),
-    )
-    yield running
-
-
-@pytest.fixture(scope="module")
-def intercepting(run: Run, backends: Backends, pages: Backend) -> Iterator[Headrace]:
-    running = run(
-        own("plain.test"),
-        own("own.test", custom_http_errors="500", default_backend="pages"),
-        own("backend.test", default_backend="pages"),
-        own("untouched.test", disable_proxy_intercept_errors="true"),
-        own("missing.test", "nowhere"),
-        ingress("half", ("half.test", "/half", PREFIX, "app")),
-        *app("app", backends.start("app")),
-        *app("pages", pages),
-        *app("global", backends.start("global"), namespace="system"),
-        configmap(custom_http_errors="302,404, 499,503", enable_access_log_for_default_backend="true"),
-        flags=(*CONFIGMAP, *GLOBAL),
-    )
-    yield running
-
-
-@pytest.mark.shows("configmap:custom-http-errors")
-@pytest.mark.parametrize(
-    ("url", "backend", "code"),
-    [
-        ("http://plain.test/status/404", "global", "404"),
-        ("http://plain.test/status/302", "global", "302"),
-        ("http://plain.test/status/503", "global", "503"),
-        ("http://plain.test/status/500", "app", None),
-        ("http://own.test/status/500", "pages", "500"),
-        ("http://own.test/status/404", "app", None),
-        ("http://backend.test/status/404", "pages", "404"),
-        ("http://untouched.test/status/404", "app", None),
-        ("http://missing.test/", "global", "503"),
-        ("http://half.test/half/status/404", "global", "404"),
-    ],
-)
-def test_the_key_is_the_default_of_the_annotation(
-    intercepting: Headrace, url: str, backend: str, code: str | None
-) -> None:
-    answer = intercepting.get(url)
-    assert answer.backend == backend and told(answer).get("x-code") == code
-
-
-@pytest.mark.shows("configmap:custom-http-errors")
-@pytest.mark.parametrize("url", ["http://unknown.test/status/404", "http://half.test/status/404"])
-def test_the_default_backend_has_error_pages_too(intercepting: Headrace, url: str) -> None:
-    found = told(intercepting.get(url, headers={"Accept": "text/z"}))
-    assert (found["x-code"], found["x-format"], found["x-original-uri"]) == ("404", "text/z", "/status/404")
-    if "unknown" in url:
-        assert not {"x-namespace", "x-ingress-name", "x-service-name", "x-service-port"} & found.keys()
-
-
-@pytest.mark.shows("configmap:disable-proxy-intercept-errors")
-@pytest.mark.parametrize(
-    ("url", "backend"),
-    [
-        ("http://plain.test/status/404", "app"),
-        ("http://own.test/status/500", "app"),
-        ("http://touched.test/status/404", "global"),
-        ("http://missing.test/", "global"),
-    ],
-)
-def test_the_key_switches_interception_off(everywhere: Headrace, url: str, backend: str) -> None:
-    assert everywhere.get(url).backend == backend
-
-
-@pytest.mark.shows("configmap:custom-http-errors", "custom-http-errors")
-def test_without_any_service_for_pages_answers_stay_and_it_is_told(run: Run, backends: Backends) -> None:
-    running = run(
-        own("plain.test"),
-        own("own.test", custom_http_errors="404"),
-        ingress("half", ("half.test", "/half", PREFIX, "app"), annotations={"default-backend": "pages"}),
-        *app("app", backends.start("app")),
-        *app("pages", backends.start("pages")),
-        configmap(custom_http_errors="404,503"),
-        flags=CONFIGMAP,
-    )
-    for url in ("http://half.test/half/status/404", "http://half.test/none"):
-        answer = running.get(url)
-        assert answer.backend == "pages" and told(answer)["x-code"] == "404"
-    assert running.get("http://unknown.test/").status == 404
-    for url in ("http://plain.test/status/404", "http://own.test/status/404"):
-        answer = running.get(url)
-        assert (answer.status, answer.backend) == (404, "app")
-    assert running.log.read_text().count("error-backend-missing") >= 2

@@ -16,7 +16,7 @@ DIFFERENCES: dict[str, str] = {
         "Characters that do not belong there close the paths (503), where ingress-nginx served without authentication."
     ),
     "auth-cache-key": (
-        "Answers with Set-Cookie are not kept. The host of the request and the address of the service belong to the key."
+        "The host of the request and the URL that is asked belong to the key, so wildcard hosts share nothing."
     ),
     "auth-keepalive": (
         "It works with HTTP/2 as well. Without the annotation connections are kept as for all Services, where "
@@ -32,8 +32,8 @@ DIFFERENCES: dict[str, str] = {
         "Variables of requests can be in it."
     ),
     "auth-secret": (
-        "Of another namespace only where the operator lists it (--allow-secrets-from). A key auth-file holds lines that "
-        "nginx reads at each request, so a new password takes effect without a reload."
+        "Without auth-type nobody is asked, and the owner is told. A Secret of another namespace is used where the "
+        "operator lists that one (--allowed-secret-namespaces)."
     ),
     "auth-signin": "The sign-in page gets every cookie of the service, where ingress-nginx joined several into one.",
     "auth-tls-error-page": (
@@ -51,10 +51,10 @@ DIFFERENCES: dict[str, str] = {
     ),
     "auth-type": "digest closes the paths (503): nginx has no module for it. Use basic over TLS, or auth-url.",
     "auth-url": (
-        "The host is a name, or $host alone: then whoever serves the path on the same host is asked straight at its pods. "
-        "Loopback, link-local and metadata addresses are refused. Variables are those of a closed list, and in the path "
-        "and query only. A URL without a path asks for /. The service gets X-Forwarded-Host, and no X-Forwarded-Uri or "
-        "X-Forwarded-Method of the client. Several cookies of its answer stay several."
+        "The host is a name, or $host alone: then whoever serves the path on the same host is asked straight at its "
+        "pods. Loopback, link-local and metadata addresses are refused. Variables are those of a closed list, and in "
+        "the path and query only. A URL without a path asks for /. The service gets X-Forwarded-Host, and no "
+        "X-Forwarded-Uri or X-Forwarded-Method of the client. Several cookies of its answer stay several."
     ),
     "backend-protocol": (
         "Lower-case grpc, grpcs and fcgi get all headers and timeouts, which ingress-nginx forgot. FastCGI "

@@ -153,10 +153,10 @@ class Reader:
 
 def _named(everything: Mapping[str, str], prefix: str) -> dict[str, str]:
     """The annotations of one prefix by the rest of their name, their values trimmed."""
-    return {k.removeprefix(prefix): _trimmed(v) for k, v in everything.items() if k.startswith(prefix)}
+    return {k.removeprefix(prefix): trimmed(v) for k, v in everything.items() if k.startswith(prefix)}
 
 
-def _trimmed(text: str) -> str:
+def trimmed(text: str) -> str:
     """Without blanks around it and around each of its lines."""
     return "\n".join(line.strip(BLANKS) for line in text.split("\n")).strip(BLANKS)
 

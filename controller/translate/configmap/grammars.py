@@ -188,6 +188,17 @@ _PYTHON_ONLY = re.compile(r"\\[NuUZxgkpPLlQEcoXRKGzh]|\(\?[^:=!<>i-]|\(\?<(?![=!
 
 # -- headers and types
 
+LONGEST_NAME = 40
+"""Characters of a header's name: nginx keeps names for gRPC and FastCGI in tables whose places are 64 bytes."""
+
+
+def hidden_headers(text: str) -> tuple[str, ...]:
+    """Names, each once in any case; what is none is left out."""
+    names = {name.lower(): name for name in header_names(text) if len(name) <= LONGEST_NAME}
+    if not names or len(names) > 500:
+        raise ValueError(f"expected up to 500 names of headers of no more than {LONGEST_NAME} characters")
+    return tuple(names.values())
+
 
 def types(text: str) -> tuple[str, ...]:
     """MIME types with blanks between. text/html is always among them, and nginx warns where it is named too."""

@@ -34,7 +34,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "forwarded-host-header": values.header,
     "add-headers": grammars.reference,
     "proxy-set-headers": grammars.reference,
-    "hide-headers": grammars.header_names,
+    "hide-headers": grammars.hidden_headers,
     "allow-backend-server-header": values.boolean,
     "default-type": grammars.default_type,
     "block-user-agents": grammars.patterns,

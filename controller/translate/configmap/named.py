@@ -17,6 +17,7 @@ from controller.model.features.response_headers import ResponseHeader
 from controller.model.refs import FieldPath, Kind, ObjectKey
 from controller.translate.annotations.families.response_headers import FRAMING, header_name
 from controller.translate.authorities import file_name
+from controller.translate.configmap.grammars import LONGEST_NAME
 from controller.translate.findings import Findings
 from controller.translate.logformat import has_only_known
 from controller.translate.resources import Resources, split_reference
@@ -106,8 +107,8 @@ class _Named:
 
 
 def _fault(name: str, text: str) -> str:
-    if not header_name.fullmatch(name):
-        return "it is not the name of a header"
+    if not header_name.fullmatch(name) or len(name) > LONGEST_NAME:
+        return f"it is not the name of a header of no more than {LONGEST_NAME} characters"
     if name.lower() in FRAMING:
         return "it is part of how a message is sent, and only the proxy may write it"
     if text and not _PRINTABLE.fullmatch(text):
