@@ -129,6 +129,7 @@ class App:
         self._metrics = _metrics_of(settings, layout)
         self._requests = RequestLog(Path(layout.metrics_log), self._metrics.requests)
         self._data_plane = DataPlane(layout, reload_interval=settings.reload_interval)
+        self.serial_reloads = False
         kept = kept_certificates(Path(layout.certificates_dir))
         self._builder = Builder(with_own_ports(settings, layout), Renderer(layout), kept)
         self._reconciler = Reconciler(
@@ -275,6 +276,7 @@ class App:
 
     async def apply(self, fragments: FragmentSet, reason: str) -> ApplyResult:
         """For the reconciler: nginx shall run these fragments."""
+        self._data_plane.serial_reloads = self.serial_reloads
         return await self._data_plane.apply(fragments, reason)
 
     async def write_certificates(self, files: Mapping[str, SecretBytes | bytes]) -> tuple[str, ...]:

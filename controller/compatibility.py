@@ -1,4 +1,4 @@
-"""Writes docs/compatibility.md: every annotation and every key of the ConfigMap, its verdict, and the tests that show it.
+"""Writes docs/compatibility.md: every annotation and every key of the ConfigMap, its verdict, and tests that show it.
 
 Tests say what they show by a marker, `@pytest.mark.shows("enable-cors", "configmap:use-gzip")`, that is read from their
 source: nothing is imported or run. A marker of a module counts for each name once, as the module.
@@ -146,6 +146,3 @@ def _cases(name: str) -> str:
 def _short(case: str) -> str:
     return case.removeprefix("controller/tests/")
 
-
-if __name__ == "__main__":
-    print("\n".join((*without_case(), *(f"unknown: {name}" for name in unknown_names()))))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from controller.admission.policy import generated_file
+from controller.compatibility import compatibility_page
 from controller.model.codes import CODES
 
 _INTRODUCTION = """# Diagnostics
@@ -28,6 +29,7 @@ def diagnostics_page() -> str:
 
 GENERATED: dict[Path, Callable[[], str]] = {
     Path("docs/diagnostics.md"): diagnostics_page,
+    Path("docs/compatibility.md"): compatibility_page,
     Path("charts/headrace/files/admission-policy.yaml"): generated_file,
 }
 

@@ -192,9 +192,10 @@ class HoldMachine:
 
     def _asked(self, asked: Asked, now: float) -> list[Decision]:
         self.counters.asked += 1
-        if asked.otherwise and not getattr(self._names.get(asked.key), "places", None):
-            asked = asked._replace(key=asked.otherwise)
         name = self._names.get(asked.key) or _Name()
+        if asked.otherwise and not name.places:
+            asked = asked._replace(key=asked.otherwise, otherwise=None)
+            name = self._names.get(asked.key) or _Name()
         decision = self._at_once(asked, name, now)
         if decision is not None:
             self.counters.ended[decision.reason] += 1
@@ -258,13 +259,18 @@ class HoldMachine:
         for ticket, held in list(name.waiting.items()):
             # A place that came back is as good as one that was never tried.
             held.asked = held.asked._replace(tried=held.asked.tried - new)
-            place = self._place_for(held.asked, name)
+            place = self._place_for(held.asked, self._standing_in(held.asked, name))
             if place is not None:
                 decisions.append(self._end(ticket, Reason.FRESH, now, place))
             elif not places:
                 held.pause_until = None
                 heapq.heappush(self._due, (held.due, ticket))
         return decisions
+
+    def _standing_in(self, asked: Asked, name: _Name) -> _Name:
+        """Whoever answers for a name that has no pod any more."""
+        other = self._names.get(asked.otherwise) if asked.otherwise and not name.places else None
+        return other or name
 
     def _removed(self, key: PortKey, now: float) -> None:
         if key in self._names:

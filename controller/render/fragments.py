@@ -105,7 +105,9 @@ class Renderer:
         """Raises `ValueError` only where translate let something pass that cannot be written: a bug of ours."""
         main = configuration.main
         guarded = any(map(_guarded, configuration.servers.values()))
-        self._begin(_ServerStyle(main, self.layout, configuration.health_check_path, guarded, configuration.streams.preread))
+        self._begin(
+            _ServerStyle(main, self.layout, configuration.health_check_path, guarded, configuration.streams.preread)
+        )
         hosts = [self._server(server, configuration) for server in configuration.servers.values()]
         self._cache = {host: kept for host, kept in self._cache.items() if host in configuration.servers}
         origins = configuration.main_origins

@@ -12,7 +12,6 @@ from controller.model.configuration import MainSettings
 from controller.model.layout import Layout
 from controller.render.hidden_headers import WRITTEN_BY_NGINX
 from controller.render.quoting import NginxText, key, quoted, template, word
-from controller.render.request_headers import header_variable
 
 Lines = tuple[NginxText, ...]
 

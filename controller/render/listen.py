@@ -7,9 +7,7 @@ from controller.model.layout import Layout
 from controller.render.quoting import NginxText, hostname_regex, quoted, word
 
 
-def listens_of(
-    layout: Layout, main: MainSettings, *, default: bool, preread: bool = False
-) -> tuple[NginxText, ...]:
+def listens_of(layout: Layout, main: MainSettings, *, default: bool, preread: bool = False) -> tuple[NginxText, ...]:
     """One line per address and port; socket options stand on the default server alone, as nginx wants it.
 
     `preread`: the HTTPS port belongs to the stream side, which hands its connections over by a socket.

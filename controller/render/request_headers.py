@@ -33,7 +33,14 @@ def base_headers(main: MainSettings) -> dict[str, NginxText]:
         headers["X-Original-URI"] = "$request_uri"
     if main.ssl_early_data:
         headers["Early-Data"] = "$ssl_early_data"  # RFC 8470, 5.1: the pod may refuse what could be sent twice
-    removed = ("Proxy", "HTTP2-Settings", "ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn", "ssl-client-cert")
+    removed = (
+        "Proxy",
+        "HTTP2-Settings",
+        "ssl-client-verify",
+        "ssl-client-subject-dn",
+        "ssl-client-issuer-dn",
+        "ssl-client-cert",
+    )
     base = {name: NginxText(value) for name, value in headers.items()} | dict.fromkeys(removed, _REMOVED)
     return _overridden(base, main)
 

@@ -35,6 +35,11 @@ ingress-class-by-name: ""
 election-id: {{ $controller.electionID | default (printf "%s-leader" (include "headrace.fullname" .)) | quote }}
 http-port: {{ include "headrace.httpPort" . | quote }}
 https-port: {{ include "headrace.httpsPort" . | quote }}
+{{- range $name, $port := $controller.plainPort }}
+{{- if $port }}
+plain-{{ $name }}-port: {{ $port | quote }}
+{{- end }}
+{{- end }}
 healthz-port: {{ $controller.metrics.port | quote }}
 shutdown-grace-period: {{ $controller.shutdownGracePeriod | int | quote }}
 {{- if ne (int $controller.hostPort.ports.https) 443 }}
@@ -121,6 +126,7 @@ runAsGroup: {{ $image.runAsGroup }}
 readOnlyRootFilesystem: {{ $image.readOnlyRootFilesystem }}
 # nginx gets its one capability from its file, which a process may only do where this is allowed; it needs it below 1024.
 {{- $ports := concat (list (include "headrace.httpPort" .) (include "headrace.httpsPort" .)) (keys .Values.tcp) (keys .Values.udp) }}
+{{- range .Values.controller.plainPort }}{{ if . }}{{ $ports = append $ports . }}{{ end }}{{ end }}
 {{- $lowest := 65535 }}
 {{- range $ports }}{{ $lowest = min $lowest (int .) }}{{ end }}
 allowPrivilegeEscalation: {{ lt $lowest 1024 }}
@@ -223,6 +229,13 @@ spec:
           {{- if $onNode }}
           hostPort: {{ $controller.hostPort.ports.https }}
           {{- end }}
+        {{- range $name, $port := $controller.plainPort }}
+        {{- if $port }}
+        - name: plain-{{ $name }}
+          containerPort: {{ $port }}
+          protocol: TCP
+        {{- end }}
+        {{- end }}
         - name: {{ $controller.metrics.portName }}
           containerPort: {{ $controller.metrics.port }}
           protocol: TCP

@@ -47,9 +47,7 @@ def _mapped_lists(feature: AccessLists) -> Part:
     return Part(gate=tuple(gate), http=tuple(http))
 
 
-def geo(
-    name: NginxText, default: int, networks: Iterable[tuple[str, int]], client: NginxText = CLIENT
-) -> NginxText:
+def geo(name: NginxText, default: int, networks: Iterable[tuple[str, int]], client: NginxText = CLIENT) -> NginxText:
     """A block that maps the client's address to a number; the longest prefix that holds it counts."""
     lines = [f"    {word(half)} {value};" for cidr, value in networks for half in _HALVES.get(cidr, (cidr,))]
     return NginxText("\n".join([f"geo {client} {name} {{", f"    default {default};", *lines, "}"]))
@@ -66,7 +64,9 @@ def limits(feature: Limits, context: Context) -> Part:
     ):
         if each_minute:
             zone = NginxText(f"hr_{kind}_{owner}")
-            shared[zone] = NginxText(f"limit_req_zone {key} zone={zone}:{ZONE_SIZE} rate={_rate(each_minute, feature)};")
+            shared[zone] = NginxText(
+                f"limit_req_zone {key} zone={zone}:{ZONE_SIZE} rate={_rate(each_minute, feature)};"
+            )
             bursts = f" burst={word(_share(burst, feature))}" if burst else ""
             gate.append(NginxText(f"limit_req zone={zone}{bursts} nodelay;"))
     if feature.connections:

@@ -15,10 +15,11 @@ _OFF = "off"
 
 
 def basic_auth(feature: BasicAuth, context: Context) -> Part:
-    # nginx takes this one realm for "no authentication", however it is quoted.
-    realm = f"{_OFF} " if feature.realm == _OFF else feature.realm
+    """Raises `ValueError` for the realm that nginx takes for "no authentication", however it is quoted."""
+    if feature.realm == _OFF:
+        raise ValueError("this realm would switch authentication off")
     gate = (
-        NginxText(f"auth_basic {literal(realm)};"),
+        NginxText(f"auth_basic {literal(feature.realm)};"),
         NginxText(f"auth_basic_user_file {context.file(feature.users)};"),
     )
     return Part(gate=gate, request_headers={"Authorization": NginxText('""')})

@@ -16,6 +16,7 @@ from controller.model.features.client_certificates import ClientCertificates
 from controller.model.features.proxying import Proxying
 from controller.render import escaping
 from controller.render.families import client_certificates, proxying
+from controller.render.global_settings import access_logs
 from controller.render.part import Context, Lines, Part, digest
 from controller.render.quoting import NginxText, quoted, template, word
 from controller.render.request_headers import base_headers
@@ -69,6 +70,7 @@ def _answered(header: str) -> NginxText:
 def _question(name: NginxText, feature: ExternalAuth, context: Context) -> NginxText:
     lines = (
         "internal;",
+        *_log(context),
         "set $hr_route $hr_kept_route;",
         "set $proxy_upstream_name $hr_kept_upstream_name;",
         "client_max_body_size 0;",
@@ -84,6 +86,14 @@ def _question(name: NginxText, feature: ExternalAuth, context: Context) -> Nginx
         f"proxy_pass {_target(feature)};",
     )
     return _location(NginxText(f"= {name}"), tuple(NginxText(line) for line in lines))
+
+
+def _log(context: Context) -> Lines:
+    """`enable-auth-access-log`: nginx logs no requests of its own else. They are none of the route, so no metrics."""
+    if not context.main.enable_auth_access_log or context.log:
+        return ()
+    lines = access_logs(context.main, context.layout)
+    return (NginxText("log_subrequest on;"), *lines) if lines else ()
 
 
 def _target(feature: ExternalAuth) -> NginxText:

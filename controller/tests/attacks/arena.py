@@ -90,7 +90,8 @@ class Arena:
         files = {p.relative_to(current).as_posix(): p.read_text() for p in current.rglob("*.conf")}
         files.pop("generation.conf", None)
         assert "nginx.conf" in files
-        assert faults(files) == []
+        found = faults(files)
+        assert not found, found[:5]
         log = self.headrace.log.read_text(errors="replace")
         bad = [line for line in log.splitlines() if any(word in line for word in _TROUBLE)]
         assert not bad, bad[:3]

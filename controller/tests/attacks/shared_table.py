@@ -315,8 +315,8 @@ ASKED_ELSEWHERE = frozenset(
     00-control auth-exempt-traversal cve-2025-1974-admission-test cve-2025-24513-auth-file-traversal
     cve-2026-24513-auth-custom-errors cve-2026-24514-admission-oversize h2c-and-smuggling header-spoofing
     host-hijack-path host-hijack-server-settings inject-configmap-snippets inject-configmap-values inject-host
-    inject-log-format inject-stream-configmaps mtls-host-sni-mismatch nginx-map-capture-overflow oversize-
-    objects reload-storm wildcard-takeover
+    inject-log-format inject-stream-configmaps mtls-host-sni-mismatch nginx-map-capture-overflow
+    oversize-objects reload-storm wildcard-takeover
     """.split()
 )
 """Files that have a test of their own; `00-control` is there always."""

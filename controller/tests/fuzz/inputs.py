@@ -79,6 +79,19 @@ def key_of(seed: int) -> str:
     return name if draw.random() < 0.7 else name + draw.choice(FRAGMENTS)
 
 
+def stream_of(seed: int) -> tuple[str, str]:
+    """A port and what is behind it, as the ConfigMaps for TCP and UDP have it: mostly right."""
+    draw = random.Random(seed)
+    port = str(draw.choice((9000, 9001, 53, 5432, 443, 70_000)))
+    place = draw.choice(("team/web:80", "team/web:http", "team/api:80:PROXY", "team/web:80::PROXY", "other/web:80"))
+    if draw.random() < 0.3:
+        port += draw.choice(FRAGMENTS)
+    if draw.random() < 0.4:
+        at = draw.randint(0, len(place))
+        place = place[:at] + draw.choice(FRAGMENTS) + place[at:]
+    return port, place
+
+
 @cache
 def _pool(name: str) -> tuple[str, ...]:
     """Values that mean something for this name, and those that do for its neighbours."""

@@ -36,15 +36,16 @@ map H,T 2 2
 geo H,T 1 2
 split_clients H 2 2
 upstream H,T 1 1
-include H,T 1 1
+include M,H,T 1 1
 listen S,V 1 8
-server_name S 1 *
+server_name S,V 1 *
+pass V 1 1
 http2 H,S 1 1
 access_log H,S,L,T,V 1 5
 log_format H,T 2 *
 default_type H,S,L 1 1
-set S,L,I 2 2
-return S,L,I 1 2
+set S,L,I,V 2 2
+return S,L,I,V 1 2
 break L,I 0 0
 rewrite S,L 3 3
 error_page H,S,L 2 12
@@ -99,7 +100,7 @@ more_set_headers H,L 1 *
 more_clear_headers H,L 1 *
 real_ip_header H 1 1
 real_ip_recursive H 1 1
-set_real_ip_from H,T 1 1
+set_real_ip_from H,T,V 1 1
 absolute_redirect H,L 1 1
 port_in_redirect H,L 1 1
 recursive_error_pages H,L 1 1
@@ -151,9 +152,9 @@ _PREFIXES = {
     "http2_": (("H",), 1, 1),
     "keepalive_": (("H",), 1, 2),
     "proxy_headers_hash_": (("H",), 1, 1),
-    "server_names_hash_": (("H",), 1, 1),
-    "map_hash_": (("H",), 1, 1),
-    "variables_hash_": (("H",), 1, 1),
+    "server_names_hash_": (("H", "T"), 1, 1),
+    "map_hash_": (("H", "T"), 1, 1),
+    "variables_hash_": (("H", "T"), 1, 1),
     "ssl_session_": (("H",), 1, 1),
     "ssl_buffer_": (("H",), 1, 1),
 }
@@ -180,7 +181,7 @@ _CONTEXT = {
     "stream": "T",
 }
 _DATA = frozenset({"map", "geo", "split_clients"})
-_INCLUDES = re.compile(r"(?:certificates|upstreams|shared|generation|stream)\.conf|servers/\*\.conf")
+_INCLUDES = re.compile(r"(?:certificates|upstreams|shared|generation|stream)\.conf|(?:servers|streams)/\*\.conf")
 _PASSES = re.compile(
     r"(?:https?|grpcs?|\$scheme)://(?:unix:/[\w./-]+|\$?[\w.-]+|\$\{\w+\}|127\.0\.0\.1|\[[0-9a-f:]+\])(?::\d+)?(?:/\S*|\$\S+)?"
     r"|\$\w+|[\w.-]+|https?://\S+\$hr_\w+\S*"
@@ -213,7 +214,7 @@ def faults(files: Mapping[str, str]) -> list[str]:
 
 
 def _faults_of(name: str, text: str) -> Iterable[str]:
-    top = {"nginx.conf": "M", "stream.conf": "T"}.get(name, "H")
+    top = {"nginx.conf": "M", "stream.conf": "M"}.get(name, "T" if name.startswith("streams/") else "H")
     tree = parse(text)
     for directive in tree:
         yield from (f"{name}: {fault}" for fault in _check(directive, top))
@@ -244,7 +245,7 @@ def _rule(name: str) -> tuple[frozenset[str], int, int]:
     if name in DIRECTIVES:
         return DIRECTIVES[name]
     if _OF_PROTOCOL.fullmatch(name):
-        return frozenset("HSL"), 1, 12
+        return frozenset("HSLTV"), 1, 12
     for prefix, (contexts, low, high) in _PREFIXES.items():
         if name.startswith(prefix):
             return frozenset(contexts), low, high

@@ -47,6 +47,7 @@ configmaps: st.SearchStrategy[list[tuple[str, int]]] = st.one_of(
     st.just([]), st.lists(st.tuples(st.sampled_from(inputs.KEYS), number), max_size=5)
 )
 headers = st.lists(number, max_size=3)
+streams = st.lists(number, max_size=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Case:
     ingresses: list[tuple[str, list[tuple[str, int, str]], list[tuple[str, int]], list[tuple[str, int]]]]
     settings: list[tuple[str, int]]
     headers: list[int]
+    streams: list[int]
 
     def configuration(self) -> Configuration:
         objects = [
@@ -63,11 +65,12 @@ class Case:
             for n, (host, of_rule, some, more) in enumerate(self.ingresses)
         ]
         values = {inputs.key_of(n): inputs.value_of("headers", n) for n in self.headers}
-        snapshot = world.snapshot_of(objects, _values(self.settings), values)
+        streams = dict(inputs.stream_of(seed) for seed in self.streams)
+        snapshot = world.snapshot_of(objects, _values(self.settings), values, streams)
         return translate(snapshot, world.OPTIONS, now=0).configuration
 
 
-cases = st.builds(Case, ingresses, configmaps, headers)
+cases = st.builds(Case, ingresses, configmaps, headers, streams)
 
 
 def _values(pairs: list[tuple[str, int]]) -> dict[str, str]:
@@ -139,6 +142,7 @@ def objections(fragments: FragmentSet, binary: Path, directory: Path) -> str:
     generation = directory / "generation"
     shutil.rmtree(generation, ignore_errors=True)
     (generation / "servers").mkdir(parents=True)
+    (generation / "streams").mkdir()
     for name, fragment in fragments.fragments.items():
         text = fragment.text.replace("/var/log/nginx/", f"{directory}/")
         (generation / name).write_text(text)

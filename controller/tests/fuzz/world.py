@@ -19,7 +19,14 @@ from controller.state.snapshot import Snapshot
 from controller.tests.live.objects import key_pair
 
 CONFIGMAP = ObjectKey(Kind.CONFIG_MAP, "ns", "settings")
-OPTIONS = Options(manifests=True, configmap=CONFIGMAP)
+TCP, UDP = ObjectKey(Kind.CONFIG_MAP, "ns", "tcp"), ObjectKey(Kind.CONFIG_MAP, "ns", "udp")
+OPTIONS = Options(
+    manifests=True,
+    configmap=CONFIGMAP,
+    tcp_services_configmap=TCP,
+    udp_services_configmap=UDP,
+    enable_ssl_passthrough=True,
+)
 LAYOUT = Layout(
     state_dir="/s",
     run_dir="/s/run",
@@ -54,13 +61,17 @@ def ingress_of(number: int, host: str, paths: Sequence[tuple[str, str]], annotat
     )
 
 
-def snapshot_of(ingresses: Sequence[Ingress], settings: Mapping[str, str], headers: Mapping[str, str]) -> Snapshot:
+def snapshot_of(
+    ingresses: Sequence[Ingress], settings: Mapping[str, str], headers: Mapping[str, str], streams: Mapping[str, str]
+) -> Snapshot:
     secrets, services = _surroundings()
     maps = {"headers": dict(headers), "params": dict(headers)}
     configmaps = {
         ObjectKey(Kind.CONFIG_MAP, "team", name): ConfigMap(metadata=ObjectMeta(name=name, namespace="team"), data=data)
         for name, data in maps.items()
     }
+    for key in (TCP, UDP):
+        configmaps[key] = ConfigMap(metadata=ObjectMeta(name=key.name, namespace="ns"), data=dict(streams))
     configmaps[CONFIGMAP] = ConfigMap(metadata=ObjectMeta(name="settings", namespace="ns"), data=dict(settings))
     return Snapshot(
         ingresses={ObjectKey(Kind.INGRESS, "team", i.metadata.name): i for i in ingresses},

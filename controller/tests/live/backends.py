@@ -65,9 +65,7 @@ class Backends:
         self._thread.join()
         self._loop.close()
 
-    def start(
-        self, name: str, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
-    ) -> Backend:
+    def start(self, name: str, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> Backend:
         """With `tls` it speaks HTTPS, and its answers tell about the handshake."""
         return asyncio.run_coroutine_threadsafe(self._start(name, host, port, tls), self._loop).result()
 
@@ -249,7 +247,8 @@ async def _respond(seen: dict[str, object], target: str, writer: asyncio.StreamW
         added += b"X-Long: %s\r\n" % (b"x" * int(arguments["header"][0]))
     extra = b"X-Accel-Redirect: /internal\r\nX-Backend: yes\r\nStrict-Transport-Security: max-age=1\r\nServer: pod\r\n"
     writer.write(
-        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n" % (status, extra + added, len(body))
+        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n"
+        % (status, extra + added, len(body))
         + (b"" if seen["method"] == "HEAD" else body)
     )
     await writer.drain()

@@ -98,7 +98,11 @@ class Headrace:
         self.process = None
 
     def __enter__(self) -> Headrace:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()  # nobody else will: one that did not get ready would run on for ever
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,15 +136,10 @@ def listening(port: int) -> bool:
 # -- objects
 
 
-def services_map(name: str, **ports: str) -> Object:
-    """A ConfigMap of TCP or UDP services; write the port `p9000`."""
-    data = {key.removeprefix("p"): value for key, value in ports.items()}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}
-
-
-def entries(name: str, data: dict[int | str, str]) -> Object:
-    """The same with any keys."""
-    return services_map(name) | {"data": {str(key): value for key, value in data.items()}}
+def entries(name: str, data: Mapping[Any, str]) -> Object:
+    """A ConfigMap of TCP or UDP services."""
+    written = {str(key): value for key, value in data.items()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": written}
 
 
 def plain_service(name: str, *ports: tuple[str, int, str], namespace: str = "default", **spec: Any) -> Object:

@@ -162,6 +162,7 @@ def test_by_default_the_log_goes_to_the_output_of_the_program(run: Run, objects:
     headrace.until(lambda: "GET /to-stdout HTTP/1.1" in headrace.log.read_text(), message="not on stdout")
 
 
+@pytest.mark.shows("configmap:access-log-format")
 def test_json_is_valid_for_any_text(start: Start, one: Backend) -> None:
     logged = start(access_log_format="json")
     answer = logged.headrace.get(
@@ -180,6 +181,7 @@ def test_json_is_valid_for_any_text(start: Start, one: Backend) -> None:
     assert json.loads(logged.line_with("/nobody"))["upstream_addr"] == ""
 
 
+@pytest.mark.shows("configmap:log-format-upstream")
 def test_an_own_format_with_our_variables_and_awkward_text(start: Start) -> None:
     logged = start(
         log_format_upstream='it\'s; "#" {x} \\n ns=$namespace in=${ingress_name} svc=$service_name:$service_port '
@@ -192,6 +194,7 @@ def test_an_own_format_with_our_variables_and_awkward_text(start: Start) -> None
     )
 
 
+@pytest.mark.shows("configmap:log-format-escape-json")
 def test_an_own_json_format(start: Start) -> None:
     logged = start(
         log_format_escape_json="true",

@@ -252,7 +252,16 @@ def test_new_clients_are_spread(headrace: Headrace) -> None:
     assert min(found.values()) >= 15
 
 
-GARBAGE = ["", "x", "0" * 31, "0" * 33, "g" * 32, "1700000000.123.45.67890|" + "0" * 32, '"' + "0" * 32 + '"', "c1234abcd=" + "0" * 32]
+GARBAGE = [
+    "",
+    "x",
+    "0" * 31,
+    "0" * 33,
+    "g" * 32,
+    "1700000000.123.45.67890|" + "0" * 32,
+    '"' + "0" * 32 + '"',
+    "c1234abcd=" + "0" * 32,
+]
 
 
 @pytest.mark.shows("affinity")
@@ -367,7 +376,10 @@ class Moving:
         time.sleep(1.2)  # each upstream asks once a second
 
     def now(self) -> dict[str, str | None]:
-        return {cookie: self.headrace.get(f"http://{self.host}/", headers={"Cookie": cookie}).backend for cookie in self.homes}
+        return {
+            cookie: self.headrace.get(f"http://{self.host}/", headers={"Cookie": cookie}).backend
+            for cookie in self.homes
+        }
 
 
 @pytest.fixture

@@ -17,7 +17,16 @@ from controller.tests.live.objects import CONFIGMAP, Object, app, configmap, ser
 from controller.tests.ports import free_port
 
 INVALID = ["annotation-invalid"]
-METHODS = ["round_robin", "ewma", "least_conn", "random", "chash", "chashsubset", "sticky_balanced", "sticky_persistent"]
+METHODS = [
+    "round_robin",
+    "ewma",
+    "least_conn",
+    "random",
+    "chash",
+    "chashsubset",
+    "sticky_balanced",
+    "sticky_persistent",
+]
 WRONG_METHODS = ["ip_hash", "EWMA", "least_time header", "round_robin;", "hash $request_uri"]
 
 
@@ -213,7 +222,9 @@ def test_keys_that_are_alike_for_everyone(headrace: Headrace, name: str) -> None
 @pytest.mark.parametrize("number", range(len(WRONG_KEYS)))
 def test_what_is_no_key(headrace: Headrace, number: int) -> None:
     """The route works as without the annotation, and the host is not refused by nginx."""
-    assert codes(headrace, f"wrong-key-{number}") == ([] if WRONG_KEYS[number].strip() == "$http_authorization" else INVALID)
+    assert codes(headrace, f"wrong-key-{number}") == (
+        [] if WRONG_KEYS[number].strip() == "$http_authorization" else INVALID
+    )
     assert "503" not in tally(headrace, f"wrong-key-{number}.test", 8)
 
 
@@ -253,7 +264,8 @@ def test_a_pod_that_leaves_moves_its_keys_alone(run: Run, backends: Backends) ->
 
 @pytest.mark.shows("upstream-hash-by-subset", "upstream-hash-by-subset-size")
 @pytest.mark.parametrize(
-    ("host", "most"), [("subset", 3), ("subset-2", 2), ("subset-1", 1), ("subset-0", 3), ("subset-odd", 3), ("subset-off", 1)]
+    ("host", "most"),
+    [("subset", 3), ("subset-2", 2), ("subset-1", 1), ("subset-0", 3), ("subset-odd", 3), ("subset-off", 1)],
 )
 def test_the_pods_of_one_key(headrace: Headrace, host: str, most: int) -> None:
     """A key has as many pods as asked for at the most, always the same, and all keys together have all pods."""

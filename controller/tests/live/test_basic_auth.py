@@ -43,6 +43,19 @@ def guarded(host: str, path: str = "/", path_type: str = PREFIX, **annotations: 
     return ingress(host.removesuffix(".test"), (host, path, path_type, "app"), annotations=kept)
 
 
+SCHEMES = f"""
+# users
+sha:{sha("pw")}
+comment:{sha("pw")}:Ann, of the third floor
+apr:$apr1$saltsalt$x78Y39ym2RjUNQHTLgwHz/
+six:$6$saltsalt$pauPrmdmG4BTE9h2HPmywiw152IFch6BJCEsaY6D.PLTfpV8sqvXwWdyfsgVgozkYH9B80bAip/08R2BPH2xk/
+bcrypt:$2y$05$abcdefghijklmnopqrstuuHIrMEWpUCQe2YqFR3sXwQ75u4od..9q
+plain:{{PLAIN}}pw
+costly:$2y$13$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234
+many-rounds:$6$rounds=999999$saltsalt$pauPrmdmG4BTE9h2HPmywiw152IFch6BJCEsaY6D.PLTfpV8sqvXwWdyfsgVgozkYH9B80bAip/08R2BPH2xk/
+#sha:{sha("pw")}
+"""
+
 CLOSED = {
     "digest.test": {"auth_type": "digest"},
     "word.test": {"auth_type": "Basic"},
@@ -57,8 +70,8 @@ CLOSED = {
     "bad-realm.test": {"auth_realm": 'x"; auth_basic off'},
     "line-realm.test": {"auth_realm": "one\ntwo"},
     "dollar-realm.test": {"auth_realm": "$host"},
-    "bad-user.test": {"auth_secret": "bad-map", "auth_secret_type": "auth-map"},
-    "bad-value.test": {"auth_secret": "bad-lines", "auth_secret_type": "auth-map"},
+    "off.test": {"auth_realm": "off"},
+    "huge.test": {"auth_secret": "huge"},
 }
 
 
@@ -69,7 +82,12 @@ def headrace(run: Run, backends: Backends) -> Iterator[Headrace]:
         guarded("basic.test"),
         guarded("own-namespace.test", auth_secret="default/users"),
         guarded("realm.test", auth_realm="Members only"),
-        guarded("off.test", auth_realm="off"),
+        guarded("short-realm.test", auth_realm="Off"),
+        guarded("bad-user.test", auth_secret="bad-map", auth_secret_type="auth-map"),
+        guarded("bad-value.test", auth_secret="bad-lines", auth_secret_type="auth-map"),
+        guarded("schemes.test", auth_secret="schemes"),
+        secret("schemes", auth=SCHEMES),
+        secret("huge", auth=f"ann:{sha(PASSWORD)}\n" + "#" * 1_100_000),
         guarded("map.test", auth_secret="table", auth_secret_type="auth-map"),
         guarded("file.test", auth_secret_type="auth-file"),
         guarded("cors.test", enable_cors="true"),
@@ -94,7 +112,7 @@ def headrace(run: Run, backends: Backends) -> Iterator[Headrace]:
         secret("users", auth=users),
         secret("users", "other", auth=users),
         secret("without-key", passwords=users),
-        secret("table", ann=sha(PASSWORD), bob="{PLAIN}" + PASSWORD + "\n"),
+        secret("table", ann=sha(PASSWORD), bob=sha(PASSWORD) + "\n"),
         secret("bad-map", **{"a:b": sha(PASSWORD)}),
         secret("bad-lines", ann="x\nroot:{PLAIN}x"),
         *app("app", backends.start("app")),
@@ -130,12 +148,30 @@ def test_lines_that_are_no_users_let_nobody_in(headrace: Headrace, user: str, pa
     assert headrace.get("http://basic.test/", headers=credentials(user, password)).status == 401
 
 
-def test_passwords_of_other_shapes(headrace: Headrace) -> None:
-    assert headrace.get("http://basic.test/", headers=credentials("plain")).status == 200
+@pytest.mark.parametrize(
+    ("user", "gets_in"),
+    [("sha", True), ("apr", True), ("six", True), ("bcrypt", True), ("comment", True),
+     ("plain", False), ("costly", False), ("many-rounds", False), ("#sha", False)],
+)  # fmt: skip
+def test_hashes_of_known_schemes(headrace: Headrace, user: str, gets_in: bool) -> None:
+    answer = headrace.get("http://schemes.test/", headers=credentials(user, "pw"))
+    assert answer.status == (200 if gets_in else 401)
+
+
+@pytest.mark.parametrize(
+    ("host", "user"), [("bad-user.test", "a:b"), ("bad-value.test", "root"), ("bad-value.test", "ann")]
+)
+def test_entries_that_are_no_users_let_nobody_in(headrace: Headrace, host: str, user: str) -> None:
+    for password in ("x", PASSWORD, ""):
+        assert headrace.get(f"http://{host}/", headers=credentials(user, password)).status == 401
+    name = host.removesuffix(".test")
+    assert any(f'"name":"{name}"' in line and "cannot log in" in line for line in headrace.log.read_text().splitlines())
 
 
 @pytest.mark.shows("auth-realm")
-@pytest.mark.parametrize(("host", "realm"), [("realm.test", "Members only"), ("off.test", "off "), ("basic.test", "")])
+@pytest.mark.parametrize(
+    ("host", "realm"), [("realm.test", "Members only"), ("short-realm.test", "Off"), ("basic.test", "")]
+)
 def test_the_realm(headrace: Headrace, host: str, realm: str) -> None:
     answer = headrace.get(f"http://{host}/")
     assert (answer.status, answer.headers["www-authenticate"]) == (401, f'Basic realm="{realm}"')

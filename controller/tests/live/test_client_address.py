@@ -89,6 +89,7 @@ def by_header(run: Run, objects: list[Object]) -> Iterator[Headrace]:
     ],
     ids=str,
 )
+@pytest.mark.shows("configmap:enable-real-ip", "configmap:proxy-real-ip-cidr")
 def test_the_header_names_the_client_where_the_peer_is_trusted(by_header: Headrace, ask: Ask) -> None:
     assert address_seen(by_header, ask) == ask.expected
 
@@ -100,6 +101,7 @@ def test_scheme_host_and_port_are_not_trusted(by_header: Headrace) -> None:
     assert found == ("http", "app.test", str(by_header.http))
 
 
+@pytest.mark.shows("configmap:forwarded-for-header", "configmap:compute-full-forwarded-for")
 def test_another_header_and_the_whole_chain(run: Run, objects: list[Object]) -> None:
     settings = configmap(
         use_forwarded_headers="true", compute_full_forwarded_for="true", forwarded_for_header="CF-Connecting-IP"

@@ -1,4 +1,4 @@
-"""The Service that stands in while another has no pods: the request as it is, and nothing that a pod says is touched."""
+"""The Service that stands in while another has no pods: requests as they are, and no answer of a pod is touched."""
 
 from __future__ import annotations
 

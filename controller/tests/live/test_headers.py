@@ -137,6 +137,7 @@ def test_a_request_id_of_the_client_is_kept_and_others_differ(plain: Headrace) -
     assert len({received(plain, "http://app.test/")["x-request-id"] for _ in range(3)}) == 3
 
 
+@pytest.mark.shows("configmap:upstream-keepalive-connections")
 def test_connections_to_pods_are_kept_unless_the_operator_does_not_want_it(
     plain: Headrace, changed: Headrace, pod: Backend
 ) -> None:
@@ -161,6 +162,7 @@ def test_an_upgrade_reaches_the_pod_and_bytes_flow_both_ways(plain: Headrace) ->
         assert connection.recv(4096) == b"\x00ping\xff"
 
 
+@pytest.mark.shows("configmap:use-forwarded-headers")
 def test_a_trusted_proxy_names_client_host_port_and_scheme(trusting: Headrace) -> None:
     sent = {
         "X-Forwarded-For": "198.51.100.7, 203.0.113.9, 127.0.0.2",
@@ -187,6 +189,7 @@ def test_a_trusted_proxy_that_says_nothing_leaves_what_is_so(trusting: Headrace)
     assert without_id(received(trusting, "http://app.test/", source=TRUSTED)) == expected
 
 
+@pytest.mark.shows("configmap:proxy-real-ip-cidr")
 def test_who_is_not_in_the_list_of_trust_cannot_forge(trusting: Headrace) -> None:
     seen = without_id(received(trusting, "http://app.test/", headers=FORGED, source=UNTRUSTED))
     assert seen == {
@@ -201,6 +204,9 @@ def test_the_forwarded_host_does_not_choose_the_route(trusting: Headrace) -> Non
     assert trusting.get("http://unknown.test/", headers=asked, source=TRUSTED).status == 404
 
 
+@pytest.mark.shows(
+    "configmap:generate-request-id", "configmap:proxy-add-original-uri-header", "configmap:enable-underscores-in-headers"
+)
 def test_switches_for_request_id_original_uri_and_underscores(changed: Headrace) -> None:
     seen = received(changed, "http://app.test/a%20b/../c?d=/e", headers={"X_Own": "v", "X-Original-URI": "/forged"})
     assert "x-request-id" not in seen
@@ -216,6 +222,7 @@ def test_the_server_is_not_named(plain: Headrace, url: str) -> None:
     assert "server" not in plain.get(url).headers
 
 
+@pytest.mark.shows("configmap:server-tokens")
 def test_the_server_is_named_on_request(changed: Headrace) -> None:
     assert re.fullmatch(r"nginx/[0-9.]+", changed.get("http://app.test/").headers["server"])
 

@@ -135,6 +135,7 @@ def test_it_can_be_switched_off_for_an_ingress(headrace: Headrace) -> None:
     assert answer.status == 502 and took < AT_ONCE
 
 
+@pytest.mark.shows("configmap:hold")
 def test_it_can_be_switched_off_for_all(run: Run) -> None:
     headrace = run(ingress("app", ("app.test", "/", "Prefix", "app")), *refusing("app"), configmap(hold="false"),
                    flags=CONFIGMAP)  # fmt: skip
@@ -162,6 +163,7 @@ def test_a_backend_that_stays_broken_makes_few_wait_and_nobody_long(headrace: He
     assert b"502 Bad Gateway" in answer.body and not any(name.startswith("x-headrace") for name in answer.headers)
 
 
+@pytest.mark.shows("configmap:hold-deadline")
 def test_a_blackholed_pod_alone_answers_504_in_bounded_time(run: Run) -> None:
     with Blackhole() as hole:
         headrace = run(ingress("app", ("app.test", "/", "Prefix", "app")), service("app"),

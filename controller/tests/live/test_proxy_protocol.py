@@ -45,9 +45,7 @@ class Plain:
         ports = ("--plain-http-port", str(self.http), "--plain-https-port", str(self.https))
         self.log = log
         settings = configmap(use_proxy_protocol="true", **keys)
-        self.headrace: Headrace = run(
-            *objects, settings, flags=(*CONFIGMAP, *ports, "--access-log", str(log), *flags)
-        )
+        self.headrace: Headrace = run(*objects, settings, flags=(*CONFIGMAP, *ports, "--access-log", str(log), *flags))
 
     def beside(self) -> Headrace:
         """The same controller, asked on its plain listeners."""

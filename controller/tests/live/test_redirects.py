@@ -126,6 +126,9 @@ def test_a_client_that_follows_keeps_its_method_and_body(headrace: Headrace) -> 
     assert (second.json["method"], second.json["target"], second.json["body"]) == ("POST", "/form", "a=1")
 
 
+@pytest.mark.shows(
+    "configmap:http-redirect-code", "configmap:no-tls-redirect-locations", "configmap:preserve-trailing-slash"
+)
 def test_keys_change_code_exemptions_and_slash_and_the_usual_port_is_left_out(run: Run, backends: Backends) -> None:
     headrace = run(
         *objects(),
@@ -144,6 +147,7 @@ def test_keys_change_code_exemptions_and_slash_and_the_usual_port_is_left_out(ru
     assert headrace.get("https://tls.test/").headers["strict-transport-security"] == "max-age=60; preload"
 
 
+@pytest.mark.shows("configmap:ssl-redirect", "configmap:hsts")
 def test_keys_turn_redirects_and_hsts_off_for_whoever_does_not_ask_for_them(run: Run, backends: Backends) -> None:
     headrace = run(
         *objects(),

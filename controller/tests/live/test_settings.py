@@ -58,6 +58,7 @@ def announced(headrace: Headrace, length: int) -> bytes:
     return headrace.raw(request.encode(), until=b"\r\n\r\n").split(b" ", 2)[1]
 
 
+@pytest.mark.shows("configmap:proxy-body-size")
 def test_the_key_sets_the_size_of_bodies(tuned: Headrace) -> None:
     assert tuned.get("http://app.test/", method="POST", body=b"x" * 1024).status == 200
     assert announced(tuned, 1025) == b"413"
@@ -67,6 +68,7 @@ def test_the_key_sets_the_size_of_bodies(tuned: Headrace) -> None:
 
 
 @pytest.mark.parametrize(("size", "usual", "raised"), [(7_000, 200, 200), (9_000, 400, 200), (33_000, 400, 400)])
+@pytest.mark.shows("configmap:large-client-header-buffers")
 def test_large_headers(plain: Headrace, tuned: Headrace, size: int, usual: int, raised: int) -> None:
     headers = {"Cookie": "c" * size}
     found = [headrace.get("http://app.test/", headers=headers).status for headrace in (plain, tuned)]
@@ -78,6 +80,7 @@ def test_a_long_url(plain: Headrace, tuned: Headrace) -> None:
     assert tuned.get("http://app.test/" + "u" * 9_000).status == 200
 
 
+@pytest.mark.shows("configmap:proxy-read-timeout")
 def test_a_pod_that_is_too_slow_is_a_504(plain: Headrace, tuned: Headrace) -> None:
     start = time.monotonic()
     assert tuned.get("http://app.test/slow/3").status == 504
@@ -85,6 +88,7 @@ def test_a_pod_that_is_too_slow_is_a_504(plain: Headrace, tuned: Headrace) -> No
     assert plain.get("http://app.test/slow/1.2").status == 200
 
 
+@pytest.mark.shows("configmap:client-header-timeout", "configmap:client-body-timeout")
 def test_a_client_that_is_too_slow_is_let_go(tuned: Headrace) -> None:
     start = time.monotonic()
     assert tuned.raw(b"GET / HTTP/1.1\r\nHost: ap") == b""
@@ -93,6 +97,7 @@ def test_a_client_that_is_too_slow_is_let_go(tuned: Headrace) -> None:
     assert 1.8 < time.monotonic() - start < 4
 
 
+@pytest.mark.shows("configmap:keep-alive-requests")
 def test_requests_on_one_connection(plain: Headrace, tuned: Headrace) -> None:
     request = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
     assert tuned.raw(request * 3).count(b"HTTP/1.1 200") == 2
@@ -100,6 +105,7 @@ def test_requests_on_one_connection(plain: Headrace, tuned: Headrace) -> None:
     assert plain.raw(request * 2 + closing).count(b"HTTP/1.1 200") == 3
 
 
+@pytest.mark.shows("configmap:use-gzip", "configmap:gzip-level", "configmap:gzip-min-length")
 def test_compression(plain: Headrace, tuned: Headrace) -> None:
     wanted = {"Accept-Encoding": "gzip"}
     packed = tuned.get("http://app.test/", headers=wanted)
@@ -109,6 +115,7 @@ def test_compression(plain: Headrace, tuned: Headrace) -> None:
     assert "content-encoding" not in plain.get("http://app.test/", headers=wanted).headers
 
 
+@pytest.mark.shows("configmap:proxy-request-buffering")
 def test_a_chunked_body_is_gathered_first_unless_buffering_is_off(plain: Headrace, tuned: Headrace) -> None:
     head = b"POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     for headrace, header in ((plain, b'"content-length": "5"'), (tuned, b'"transfer-encoding": "chunked"')):
@@ -128,6 +135,7 @@ def test_an_answer_is_passed_on_as_it_comes(plain: Headrace) -> None:
     assert first_line_after < 0.2 < time.monotonic() - start
 
 
+@pytest.mark.shows("configmap:worker-processes")
 def test_the_number_of_workers(tuned: Headrace) -> None:
     pid = (tuned.directory / "state" / "nginx.pid").read_text().strip()
     assert len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) == 3
@@ -138,6 +146,9 @@ def statuses(headrace: Headrace, method: str) -> set[int]:
     return {headrace.get("http://pair.test/only/two/503", method=method).status for _ in range(8)}
 
 
+@pytest.mark.shows(
+    "configmap:proxy-next-upstream", "configmap:proxy-next-upstream-tries", "configmap:retry-non-idempotent"
+)
 def test_retries_as_the_operator_wants_them_and_a_change_needs_no_restart(run: Run, objects: list[Object]) -> None:
     headrace = run(*objects, flags=CONFIGMAP)
     assert statuses(headrace, "GET") == {200, 503}

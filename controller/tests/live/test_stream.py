@@ -186,8 +186,12 @@ def test_a_reserved_port(headrace: Headrace, key: str) -> None:
 
 def test_ports_of_the_controller_itself(run: Run, objects: list[Object]) -> None:
     headrace = run(*objects, flags=MAPS)
-    own = {headrace.http: "default/echo:7000", headrace.https: "default/echo:7000", headrace.health: "default/echo:7000"}
-    headrace.write("objects.yaml", *objects[:-2], entries("tcp", own))  # type: ignore[arg-type]
+    own = {
+        headrace.http: "default/echo:7000",
+        headrace.https: "default/echo:7000",
+        headrace.health: "default/echo:7000",
+    }
+    headrace.write("objects.yaml", *objects[:-2], entries("tcp", own))
     headrace.until(lambda: all(finding(headrace, "stream-port-reserved", key) for key in own))
     assert headrace.get("http://web.test/").backend == "web"
 
@@ -314,9 +318,7 @@ def test_a_port_that_another_process_has_costs_no_other(run: Run, peers: Peers) 
     echo = peers.tcp("echo")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
-        headrace = run(
-            plain_service("echo", ("line", 7000, "TCP")), places("echo", "line", echo), flags=MAPS
-        )
+        headrace = run(plain_service("echo", ("line", 7000, "TCP")), places("echo", "line", echo), flags=MAPS)
         headrace.write("tcp.yaml", entries("tcp", {number: "default/echo:line", good: "default/echo:line"}))
         headrace.until(lambda: say(good, "x") == ["echo x"], seconds=10)
         headrace.until(lambda: "refused-by-nginx" in told(headrace))
@@ -424,9 +426,7 @@ def test_another_pod_is_tried(run: Run, peers: Peers, keys: dict[str, str], alwa
     ],
 )
 @pytest.mark.shows("configmap:disable-stream-access-log", "configmap:disable-access-log")
-def test_the_access_log(
-    run: Run, peers: Peers, tmp_path: Path, keys: dict[str, str], logged: str
-) -> None:
+def test_the_access_log(run: Run, peers: Peers, tmp_path: Path, keys: dict[str, str], logged: str) -> None:
     port = free_port()
     echo = peers.tcp("echo")
     headrace = run(

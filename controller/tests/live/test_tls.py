@@ -191,6 +191,7 @@ def test_the_route_follows_the_host_and_not_the_name_of_the_handshake(headrace: 
     assert headrace.get("https://exact.test/", host="unknown.test").status == 404
 
 
+@pytest.mark.shows("configmap:use-http2")
 def test_http_2_is_chosen_where_the_client_offers_it(headrace: Headrace) -> None:
     assert shake(headrace, "exact.test", alpn=("h2", "http/1.1")).protocol == "h2"
     assert shake(headrace, "exact.test", alpn=("http/1.1",)).protocol == "http/1.1"
@@ -202,6 +203,7 @@ def test_http_2_is_chosen_where_the_client_offers_it(headrace: Headrace) -> None
     assert answer.max_streams == 128
 
 
+@pytest.mark.shows("configmap:ssl-protocols")
 def test_the_flag_gives_the_default_certificate_and_keys_narrow_the_protocols(run: Run, backends: Backends) -> None:
     chosen = key_pair("anything.example")
     headrace = run(
@@ -222,6 +224,7 @@ def test_the_flag_gives_the_default_certificate_and_keys_narrow_the_protocols(ru
         shake(headrace, "exact.test", version=ssl.TLSVersion.TLSv1_3)
 
 
+@pytest.mark.shows("configmap:ssl-reject-handshake")
 def test_unknown_names_get_an_alert_where_the_operator_wants_it(run: Run, backends: Backends) -> None:
     headrace = run(
         *objects(),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from controller.model.configuration import Configuration
 from controller.model.layout import Layout, NginxBinary
@@ -26,7 +27,6 @@ from controller.tests.live.objects import Object, configmap, ingress, service
 from controller.tests.live.parameters import DH_2048
 from controller.tests.ports import free_port
 from controller.translate.configmap import PARSERS
-import yaml
 
 pytestmark = pytest.mark.nginx
 BINARY = nginx_binary()
@@ -172,7 +172,8 @@ def _objects() -> Iterator[Object]:
     yield service("web")
     yield {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "added", "namespace": "default"},
-        "data": {"X-Long": "v" * 1_500, "X-" + "n" * 38: "", "X-Quote": "a\"b\\c'd", "X-Start": "t=${msec} $uri", "Server": "us"},
+        "data": {"X-Long": "v" * 1_500, "X-" + "n" * 38: "", "X-Quote": "a\"b\\c'd",
+                 "X-Start": "t=${msec} $uri", "Server": "us"},
     }  # fmt: skip
     yield {
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "dh", "namespace": "default"}, "type": "Opaque",

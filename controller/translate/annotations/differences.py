@@ -96,6 +96,14 @@ DIFFERENCES: dict[str, str] = {
         "A ConfigMap of another namespace closes the paths (503), where ingress-nginx ignored it. Variables in "
         "values are of a closed list."
     ),
+    "ssl-passthrough": (
+        "Connections go straight to pods. Lists of addresses hold for them, too (whitelist-, allowlist-, "
+        "denylist-source-range, block-cidrs): who is refused is hung up on. Other annotations have no say, as before."
+    ),
+    "configmap:proxy-protocol-header-timeout": (
+        "For TCP services and, with --enable-ssl-passthrough, for the HTTPS port; HTTP waits for client-header-timeout."
+    ),
+    "configmap:use-proxy-protocol": "--plain-http-port and --plain-https-port add listeners that never expect it.",
     "proxy-ssl-ciphers": (
         "Names that OpenSSL does not know are left out and told; honoured without proxy-ssl-secret too."
     ),

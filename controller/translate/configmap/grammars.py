@@ -17,6 +17,7 @@ from controller.model.secretbytes import SecretBytes
 from controller.translate.annotations import values
 from controller.translate.annotations.families import balancing
 from controller.translate.backtracking import check_backtracking
+from controller.translate.ciphers import checked
 from controller.translate.paths import check_regex
 from controller.translate.resources import split_reference
 
@@ -35,7 +36,7 @@ def buffers(text: str) -> str:
 def ciphers(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9+!:_@=.-]{1,2000}", text):
         raise ValueError("expected an OpenSSL cipher list")
-    return text
+    return checked(text).text
 
 
 def paths(text: str) -> tuple[str, ...]:

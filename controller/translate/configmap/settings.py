@@ -51,6 +51,16 @@ def _with_fitting_buffers(settings: MainSettings, owner: ObjectKey, findings: Fi
     return dataclasses.replace(settings, proxy_busy_buffers_size="")
 
 
+def _with_fitting_files(settings: MainSettings, owner: ObjectKey, findings: Findings) -> MainSettings:
+    """nginx refuses temporary files that are smaller than one buffer."""
+    most, size = settings.proxy_max_temp_file_size, settings.proxy_buffer_size
+    if bytes_of(most) == 0 or bytes_of(most) >= bytes_of(size):
+        return settings
+    reason = ValueError(f"expected 0, or at least one buffer of {size}")
+    _report_invalid("proxy-max-temp-file-size", most, reason, owner, findings)
+    return dataclasses.replace(settings, proxy_max_temp_file_size=MainSettings().proxy_max_temp_file_size)
+
+
 def _attribute(key: str) -> str:
     return key.replace("-", "_")
 

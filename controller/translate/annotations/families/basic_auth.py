@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from controller.k8s.core import Secret
 from controller.model.features import LocationFeature
 from controller.model.features.authentication import BasicAuth
 from controller.model.secretbytes import SecretBytes
+from controller.translate import htpasswd
 from controller.translate.annotations.annotation import Annotation
 from controller.translate.annotations.reader import Reader
 from controller.translate.annotations.values import Grammar
+from controller.translate.htpasswd import Users
 
 _OBJECT = "[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
 _NO_DIGEST = "basic; auth-type digest is not supported; use basic over TLS or auth-url"
@@ -24,9 +26,18 @@ SECRET = Annotation(
     "auth-secret", Grammar(re.compile(rf"(?:{_OBJECT}/)?{_OBJECT}"), "a Secret as name or namespace/name", str)
 )
 SECRET_TYPE = Annotation("auth-secret-type", Grammar(re.compile(f"{FILE}|{MAP}"), f"{FILE} or {MAP}", str))
+_LETTER, _NO_O, _NO_F = ("[A-Za-z0-9._~/: -]", "[A-Za-np-z0-9._~/: -]", "[A-Za-eg-z0-9._~/: -]")
 REALM = Annotation(
     "auth-realm",
-    Grammar(re.compile(r"[A-Za-z0-9._~/: -]{1,200}"), "letters, digits, blanks and - . _ ~ / :", str),
+    Grammar(
+        # Three letters, one of which is none of `off`: that word would switch authentication off.
+        re.compile(
+            f"{_LETTER}{{1,2}}|{_LETTER}{{4,200}}"
+            f"|{_NO_O}{_LETTER}{_LETTER}|{_LETTER}{_NO_F}{_LETTER}|{_LETTER}{_LETTER}{_NO_F}"
+        ),
+        "letters, digits, blanks and - . _ ~ / :, and not the word off",
+        str,
+    ),
 )
 ANNOTATIONS = (TYPE, SECRET, SECRET_TYPE, REALM)
 
@@ -53,27 +64,18 @@ def read(reader: Reader) -> Iterable[LocationFeature]:
     except ValueError as fault:
         reader.close(SECRET, f"Secret {reference} cannot be used: {fault}.")
         return
+    if users.dropped:
+        told = f"Secret {reference} has {users.dropped} users who cannot log in: their lines are not name:hash."
+        reader.warn(SECRET, told, "Hashes are those of htpasswd -B, -5 or -m; bcrypt with a cost of 12 at most.")
     name = hashlib.sha256(f"{reader.namespace} {reference} {kind}".encode()).hexdigest()[:32]
-    yield BasicAuth(reader.file(f"{name}.users", SecretBytes(users)), realm)
+    yield BasicAuth(reader.file(f"{name}.users", SecretBytes(users.text)), realm)
 
 
-def _users(secret: Secret, kind: str) -> bytes:
-    """The text of an htpasswd file. Raises `ValueError` with the reason where there is none."""
+def _users(secret: Secret, kind: str) -> Users:
+    """Raises `ValueError` with the reason where there are none to be had."""
     data = {key: value.reveal() for key, value in secret.data.items()}
     if kind == MAP:
-        return _of_map(data)
+        return htpasswd.of_entries(data)
     if _KEY not in data:
         raise ValueError(f"it has no key {_KEY}")
-    return data[_KEY]
-
-
-def _of_map(data: Mapping[str, bytes]) -> bytes:
-    lines = []
-    for user, password in sorted(data.items()):
-        if ":" in user or not user.isprintable():
-            raise ValueError("a key with a colon or a control character is no name of a user")
-        stripped = password.strip(b"\r\n")
-        if b"\n" in stripped or b"\r" in stripped or b"\0" in stripped:
-            raise ValueError(f"the value of {user} has more than one line")
-        lines.append(user.encode() + b":" + stripped + b"\n")
-    return b"".join(lines)
+    return htpasswd.of_lines(data[_KEY])

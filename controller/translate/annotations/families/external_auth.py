@@ -1,7 +1,7 @@
 """An authentication service is asked about each request: `auth-url` and its companions, `global-auth-*` for everyone.
 
-Whatever cannot be honoured closes the paths. Only what cannot let anyone in is ignored instead: the page to sign in
-at (clients get 401), the cache of answers and the connections that are kept (the service is asked more often).
+Whatever cannot be honoured closes the paths, but for connections that are kept: without them the service is asked all
+the same. Of `global-auth-*` the page to sign in at and the cache of answers are ignored, too.
 """
 
 from __future__ import annotations
@@ -140,15 +140,15 @@ class _Place(NamedTuple):
 def _own(reader: Reader) -> ExternalAuth | None:
     target = reader.secure(URL, None)
     headers = _headers(reader)
-    sign_in = reader.value(SIGN_IN, "")
-    key, valid = reader.value(CACHE_KEY, ""), reader.secure(CACHE_DURATION, DEFAULT_CACHED)
+    sign_in = reader.secure(SIGN_IN, "")
+    key, valid = reader.secure(CACHE_KEY, ""), reader.secure(CACHE_DURATION, DEFAULT_CACHED)
     keep, idle = _kept(reader)
     wanted = ExternalAuth(
         upstream=None,
         host="",
         uri="",
         method=reader.secure(METHOD, ""),
-        sign_in=_sign_in(sign_in, reader.value(PARAMETER, DEFAULT_PARAMETER)),
+        sign_in=_sign_in(sign_in, reader.secure(PARAMETER, DEFAULT_PARAMETER)),
         response_headers=reader.secure(RESPONSE_HEADERS, ()),
         headers=headers,
         request_redirect=reader.secure(REQUEST_REDIRECT, ""),

@@ -120,6 +120,7 @@ def read(reader: Reader) -> Iterable[LocationFeature]:
     if _NAMES.isdisjoint(reader.named):
         return
     found: dict[str, Any] = {field: reader.value(annotation, None) for field, annotation in SETTINGS.items()}
+    found["max_temp_file_size"] = _temp(reader, found)
     proxying = Proxying(**found, busy_buffers_size=_busy(reader, found), redirect=_redirect(reader))
     if any(getattr(proxying, field.name) is not None for field in fields(Proxying)):
         yield proxying
@@ -146,6 +147,18 @@ def _busy(reader: Reader, found: dict[str, Any]) -> str | None:
         code="annotation-invalid",
     )
     return None
+
+
+def _temp(reader: Reader, found: dict[str, Any]) -> str | None:
+    """Nothing, or at least one buffer, or nginx would refuse its whole configuration."""
+    wanted: str | None = found["max_temp_file_size"]
+    size, _ = buffers_of(found["buffer_size"], found["buffers_number"], reader.main)
+    least = bytes_of(size)
+    if wanted and 0 < bytes_of(wanted) < least:
+        message = f"{wanted} is less than one buffer of {size}; it must be 0 or at least {least} bytes."
+        reader.warn(SETTINGS["max_temp_file_size"], message, code="annotation-invalid")
+        wanted = None
+    return size if wanted is None and 0 < bytes_of(reader.main.proxy_max_temp_file_size) < least else wanted
 
 
 def buffers_of(size: str | None, number: int | None, main: MainSettings) -> tuple[str, int]:
