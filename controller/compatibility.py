@@ -145,4 +145,3 @@ def _cases(name: str) -> str:
 
 def _short(case: str) -> str:
     return case.removeprefix("controller/tests/")
-

@@ -166,7 +166,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 _LISTENERS = ("http_port", "https_port", "plain_http_port", "plain_https_port")
 _RESERVED_BY_INGRESS_NGINX = (442, 8181, 10_245, 10_246, 10_247)
-"""Defaults of its --ssl-passthrough-proxy-port, --default-server-port, --profiler-port, --status-port, --stream-port."""
+"""Its --ssl-passthrough-proxy-port, --default-server-port, --profiler-port, --status-port and --stream-port."""
 
 
 def _refuse_same_ports(args: argparse.Namespace) -> None:

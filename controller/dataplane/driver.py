@@ -35,7 +35,7 @@ from controller.dataplane.probe import ask_generation, probe
 from controller.dataplane.process import NginxProcess
 from controller.dataplane.procfs import retiring_of
 from controller.dataplane.result import ApplyResult, Outcome
-from controller.dataplane.taken import find_taken
+from controller.dataplane.taken import PATIENCE, find_taken
 from controller.model.errors import NginxRefused, ProbeTimeout
 from controller.model.fragments import Fragment, FragmentSet
 from controller.model.layout import Layout
@@ -46,7 +46,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LONGEST_TURN = 3_600.0
+"""Seconds that a reload waits for the workers of the one before, where the operator wants that."""
 OLD_WORKERS_POLL = 0.1
+
 PROBE_SECONDS = 10.0
 PROBE_SECONDS_PER_FRAGMENT = 0.005
 """nginx reads about 10,000 servers a second here; a busy machine may be fifty times slower."""
@@ -74,6 +76,7 @@ class DataPlane:
         self._served = Served()
         self._size = 0
         self._trial: Mapping[str, Fragment] = {}
+        self._ports_until = 0.0
         self._last_reload = float("-inf")
         self._start_fault = ""
         self._floor = 0
@@ -155,6 +158,7 @@ class DataPlane:
         """
         self._timings = defaultdict(float)
         self._size = len(fragments.fragments)
+        self._ports_until = time.monotonic() + PATIENCE
         number = self._store.next_number(above=self._floor)
         result, self._served = await self._run(apply_steps(self._served, fragments, number, reason))
         self._raise_start_fault()
@@ -225,7 +229,8 @@ class DataPlane:
     async def _test(self, number: int, servers: tuple[str, ...]) -> Answer:
         layout, directory = self._layout, self._store.directory(number)
         # A master of ours that we know nothing of may hold the addresses itself.
-        taken = await find_taken(self._trial, self._served.fragments) if self._served.number or not self.pid else None
+        known = self._served.number or not self.pid
+        taken = await find_taken(self._trial, self._served.fragments, self._ports_until) if known else None
         if taken:
             return Refused(taken)
         if not servers:
@@ -248,8 +253,9 @@ class DataPlane:
 
     async def _wait_for_old_workers(self) -> None:
         """nginx itself ends them after `worker_shutdown_timeout`."""
-        deadline = time.monotonic() + LONGEST_TURN
-        while time.monotonic() < deadline and await asyncio.to_thread(retiring_of, self._process.pid):
+        for _ in range(round(LONGEST_TURN / OLD_WORKERS_POLL)):
+            if not await asyncio.to_thread(retiring_of, self._process.pid):
+                return
             await asyncio.sleep(OLD_WORKERS_POLL)
 
     async def _prove(self, number: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import time
 from collections.abc import Mapping
 
 from controller.dataplane.check import describe_start
@@ -16,30 +17,32 @@ from controller.dataplane.result import Refusal
 from controller.model.fragments import Address, Fragment
 
 PATIENCE = 1.0
-"""Seconds for an address in use to become free: workers of ours that retire let go of theirs within milliseconds."""
+"""Seconds from the beginning of a change for an address in use to become free: workers of ours that retire let go of theirs within milliseconds."""
 
 _TYPES = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
 
-async def find_taken(wanted: Mapping[str, Fragment], served: Mapping[str, Fragment]) -> Refusal | None:
-    """The first fragment whose address cannot be had; those that nginx listens on already are not looked at."""
+async def find_taken(wanted: Mapping[str, Fragment], served: Mapping[str, Fragment], until: float) -> Refusal | None:
+    """The first fragment whose address cannot be had; those that nginx listens on already are not looked at.
+
+    `until`: on the monotonic clock, how long an address in use is waited for.
+    """
     for path, fragment in wanted.items():
         if fragment.listens and not (path in served and "listen " in served[path].text):
             for address in fragment.listens:
-                fault = await _fault(address)
+                fault = await _fault(address, until)
                 if fault:
                     return Refusal(fault, path)
     return None
 
 
-async def _fault(address: Address) -> str:
+async def _fault(address: Address, until: float) -> str:
     """In nginx's words; empty where the address is free."""
-    end = asyncio.get_running_loop().time() + PATIENCE
     while True:
         reason = _bind(address)
         if reason is None:
             return ""
-        if reason.errno != errno.EADDRINUSE or asyncio.get_running_loop().time() > end:
+        if reason.errno != errno.EADDRINUSE or time.monotonic() > until:
             return describe_start(f"bind() to {address.place} failed ({reason.errno}: {reason.strerror})")
         await asyncio.sleep(0.05)
 

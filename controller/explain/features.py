@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 
 from controller.model.configuration import Location, Server
 from controller.model.features import Feature
+from controller.model.features.balancing import Canary, Stickiness
 from controller.model.features.redirects import AppRoot, Redirect
 
 
@@ -28,10 +29,26 @@ def redirect_of(location: Location) -> Redirect | None:
 def notes(features: Iterable[Feature]) -> Iterable[str]:
     """One line for each feature: its name, and what in it is not as usual."""
     for feature in features:
-        if not isinstance(feature, AppRoot | Redirect):
+        if isinstance(feature, Canary):
+            yield _canary(feature)
+        elif isinstance(feature, Stickiness):
+            yield f"clients stay at their pods by the cookie {feature.cookie}"
+        elif not isinstance(feature, AppRoot | Redirect):
             name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(feature).__name__).lower()
             told = ", ".join(f"{key.replace('_', ' ')} {_shown(value)}" for key, value in _unusual(feature))
             yield f"{name}: {told}" if told else name
+
+
+def _canary(feature: Canary) -> str:
+    """Who gets the canary, in the order in which that is decided."""
+    rules = feature.rules
+    said = rules.header_value or rules.header_pattern or "always"
+    ways = [f"clients whose cookie {feature.binding} says so"] if feature.binding else []
+    ways += [f"the header {rules.header}: {said}"] if rules.header else []
+    ways += [f"the cookie {rules.cookie}=always"] if rules.cookie else []
+    ways += [f"{rules.weight} of {rules.total} requests"] if rules.weight else []
+    whose = f"the canary {feature.namespace}/{feature.ingress} (Service {feature.service}, port {feature.port})"
+    return f"{whose} gets {', '.join(ways) or 'no requests'}"
 
 
 def _unusual(feature: Feature) -> Iterable[tuple[str, object]]:

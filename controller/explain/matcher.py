@@ -170,7 +170,8 @@ class _Request:
         if isinstance(action, Return):
             return replace(story, status=action.code, why=_why_returned(story, action.code))
         if isinstance(action, RedirectHost):
-            target = f"{self.url.scheme}://{action.host}{self.url.target}"
+            port = self.https_port if self.url.scheme == "https" else 80
+            target = f"{self.url.scheme}://{action.host}:{port}{self.url.target.removesuffix('/')}"
             return replace(story, status=self.configuration.main.http_redirect_code, redirect_to=target)
         upstream = self.configuration.upstreams[action.upstream]
         if location.policy.rewrite is None:

@@ -87,7 +87,6 @@ HARMLESS_FLAGS: dict[str, str] = {
 """Flags without effect whose purpose is met in another way, so that nothing is missing."""
 
 FLAGS: dict[str, str] = {
-    "enable-ssl-passthrough": "End TLS here (spec.tls), with backend-protocol: HTTPS towards the pods.",
     "ssl-passthrough-proxy-port": "End TLS here (spec.tls), with backend-protocol: HTTPS towards the pods.",
     "enable-ssl-chain-completion": "Put the whole chain into the Secret; fetching it was a hole.",
     "enable-topology-aware-routing": "trafficDistribution of the Services, without nginx.",

@@ -17,7 +17,8 @@ class NginxBinary:
     features: frozenset[str] = frozenset()
 
     def has(self, feature: str) -> bool:
-        """`feature` is one of `ipv6`, `headers-more`, `stub-status`, `http3`, `gzip-static`, `stream`, `stream-ssl-preread`, `least-time`."""
+        """`feature` is one of `ipv6`, `headers-more`, `stub-status`, `http3`, `gzip-static`, `least-time`, `stream`,
+        `stream-ssl-preread`."""
         return feature in self.features
 
 

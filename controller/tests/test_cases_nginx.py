@@ -86,6 +86,7 @@ def test_nginx_answers_so(case: Case, layout: Layout, tmp_path: Path) -> None:
         for question in questions:
             log.write_text("")
             status, location = _ask(question, layout.http_port)
+            location = location.replace(f":{layout.http_port}", ":80")
             found = (_logged_route(log) if status == 502 else "", status, location)
             assert found == _told(outcome.story(question)), question.text
 

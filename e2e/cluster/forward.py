@@ -13,12 +13,15 @@ FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> ")
 
 
 @contextmanager
-def port_forward(release: Release, *ports: str) -> Iterator[tuple[int, ...]]:
-    """Local ports, one for each of `ports` (names or numbers of the Service), for as long as the block lasts."""
-    service = f"service/{release.service['metadata']['name']}"
+def port_forward(release: Release, *ports: str, pod: str = "") -> Iterator[tuple[int, ...]]:
+    """Local ports, one for each of `ports` (names or numbers of the Service), for as long as the block lasts.
+
+    With `pod` they lead to that pod, and nowhere else.
+    """
+    target = f"pod/{pod}" if pod else f"service/{release.service['metadata']['name']}"
     command = [
         *release.cluster.kubectl_command, "port-forward", "--namespace", release.namespace,
-        "--address=127.0.0.1", service, *(f":{port}" for port in ports),
+        "--address=127.0.0.1", target, *(f":{port}" for port in ports),
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:

@@ -184,9 +184,11 @@ def test_pods_that_ask_for_it_are_told_of_the_client(release: Release) -> None:
 
 def test_tls_is_ended_by_the_pods(release: Release, line: Line) -> None:
     until(lambda: say(release, 443, "hello", tls=PASS).endswith(" hello"))
-    with socket.create_connection((release.site.address, 443), timeout=5) as plain:
-        with _context().wrap_socket(plain, server_hostname=PASS) as tls:
-            shown = ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True) or b"")
+    with (
+        socket.create_connection((release.site.address, 443), timeout=5) as plain,
+        _context().wrap_socket(plain, server_hostname=PASS) as tls,
+    ):
+        shown = ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True) or b"")
     assert shown.split() == line.certificate.decode().split()
 
 

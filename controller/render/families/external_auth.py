@@ -3,7 +3,7 @@
 
 The question is a request of its own in an internal location: never held, its errors never replaced by pages, and an
 answer other than 2xx, 401 and 403 is 500 for the client. It shares the variables of the request it is about, and the
-server's own rewrite lines run once more for it: so what the location had set is set again.
+server's own `set` lines run once more for it: so what the location had set over them is set again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ def render(feature: ExternalAuth, context: Context) -> Part:
     name = NginxText(f"/_hr_auth_{digest(context.id, feature)}")
     copied = {header: NginxText(f"$hr_auth_{digest(header.lower())}") for header in feature.response_headers}
     gate = [
-        NginxText("set $hr_kept_route $hr_route;"),
         NginxText("set $hr_kept_upstream_name $proxy_upstream_name;"),
         *_kept_arguments(feature),
         NginxText(f"auth_request {name};"),
@@ -71,7 +70,6 @@ def _question(name: NginxText, feature: ExternalAuth, context: Context) -> Nginx
     lines = (
         "internal;",
         *_log(context),
-        "set $hr_route $hr_kept_route;",
         "set $proxy_upstream_name $hr_kept_upstream_name;",
         "client_max_body_size 0;",
         "error_page 497 =502 @hr_hold;",

@@ -220,8 +220,8 @@ def test_values_of_the_configmap_are_values(stage: Arena) -> None:
     put(stage, *objects, served=False)
     told = stage.findings("ingress-nginx-controller", "ConfigMap")
     named = {finding["field"].removeprefix("data[").rstrip("]") for finding in told}
-    # A path that begins with a slash, and a format whose text is quoted: both mean what they say and nothing else.
-    assert bad - {"no-tls-redirect-locations", "log-format-upstream"} <= named, bad - named
+    # A path that begins with a slash, a format and a URL whose text is quoted: they mean what they say, no more.
+    assert bad - {"no-tls-redirect-locations", "log-format-upstream", "skip-access-log-urls"} <= named, bad - named
     current = (stage.headrace.directory / "state" / "current" / "nginx.conf").read_text()
     assert "worker_shutdown_timeout 30s;" in current
     stage.check_data_plane()

@@ -41,7 +41,7 @@ def test_versions_with_known_holes_are_warned_about(version: str, warned: bool) 
 def test_the_modules_of_the_official_build() -> None:
     arguments = f"{ALL} --with-http_v3_module --with-http_stub_status_module --with-stream_ssl_module --with-stream"
     features = read_version("/n", printed("1.31.3", arguments)).binary.features
-    assert features == {"http2", "http3", "stub-status", "stream", "ipv6"}
+    assert features == {"http2", "http3", "stub-status", "stream", "ipv6", "least-time"}
 
 
 @pytest.mark.parametrize(

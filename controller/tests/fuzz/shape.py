@@ -53,6 +53,8 @@ allow S,L 1 1
 deny S,L 1 1
 satisfy L 1 1
 internal L 0 0
+js_import H 1 3
+js_set H 2 3
 resolver H,T 1 *
 resolver_timeout H,T 1 1
 zone U 2 2
@@ -191,7 +193,7 @@ TELL_TALE = "pwned"
 """The name that every directive of an attack has, here and in the corpus of attacks."""
 
 FORBIDDEN_STATUS = "418"
-"""What attacks answer with. No annotation can ask for it."""
+"""What attacks answer with. No annotation can ask for it; within a location it may lead to an `error_page`."""
 
 
 def _parse_table() -> dict[str, tuple[frozenset[str], int, int]]:
@@ -236,6 +238,14 @@ def _check(directive: Directive, context: str) -> Iterable[str]:
         return
     for child in directive.block or ():
         yield from _check(child, inner)
+        if _says(child, "return", FORBIDDEN_STATUS) and not any(
+            _says(other, "error_page", FORBIDDEN_STATUS) for other in directive.block or ()
+        ):
+            yield "an answer that nobody may ask for"
+
+
+def _says(directive: Directive, name: str, first: str) -> bool:
+    return directive.name.text == name and bool(directive.arguments) and directive.arguments[0].text == first
 
 
 _BLOCKS = frozenset({"events", "http", "stream", "server", "location", "if", "upstream", *_DATA})
@@ -272,8 +282,6 @@ def _check_data(block: Directive) -> Iterable[str]:
 
 def _check_arguments(directive: Directive) -> Iterable[str]:
     name, first = directive.name.text, directive.arguments[0].text if directive.arguments else ""
-    if name == "return" and first == FORBIDDEN_STATUS:
-        yield "an answer that nobody may ask for"
     if name == "include" and not _INCLUDES.fullmatch(first):
         yield f"a foreign file: {first!r}"
     if name.endswith("_pass") and not _PASSES.fullmatch(first):

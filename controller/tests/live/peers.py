@@ -139,7 +139,12 @@ def listening(port: int) -> bool:
 def entries(name: str, data: Mapping[Any, str]) -> Object:
     """A ConfigMap of TCP or UDP services."""
     written = {str(key): value for key, value in data.items()}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": written}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "default"},
+        "data": written,
+    }
 
 
 def plain_service(name: str, *ports: tuple[str, int, str], namespace: str = "default", **spec: Any) -> Object:
@@ -154,17 +159,23 @@ def plain_service(name: str, *ports: tuple[str, int, str], namespace: str = "def
 
 
 def places(name: str, port: str, *peers: Peer, protocol: str = "TCP", namespace: str = "default") -> Object:
-    """The EndpointSlice of one port of a Service."""
-    suffix = f"{port or 'x'}-{protocol.lower()}"
+    """The EndpointSlice of a Service with one port."""
+    return _slice(name, namespace, {peer.host for peer in peers}, (port, peers[0].port if peers else 9, protocol))
+
+
+def places_of_both(name: str, tcp: Peer | None, udp: Peer | None) -> Object:
+    """The EndpointSlice of a Service with the ports `line` (TCP) and `queries` (UDP) of the same pod."""
+    ports = (("line", tcp.port if tcp else 9, "TCP"), ("queries", udp.port if udp else 9, "UDP"))
+    return _slice(name, "default", {peer.host for peer in (tcp, udp) if peer}, *ports)
+
+
+def _slice(name: str, namespace: str, hosts: set[str], *ports: tuple[str, int, str]) -> Object:
+    labels = {"kubernetes.io/service-name": name}
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": {
-            "name": f"{name}-{suffix}",
-            "namespace": namespace,
-            "labels": {"kubernetes.io/service-name": name},
-        },
+        "metadata": {"name": f"{name}-1", "namespace": namespace, "labels": labels},
         "addressType": "IPv4",
-        "endpoints": [{"addresses": [p.host], "conditions": {"ready": True}} for p in peers],
-        "ports": [{"name": port, "port": peers[0].port if peers else 9, "protocol": protocol}],
+        "endpoints": [{"addresses": [host], "conditions": {"ready": True}} for host in sorted(hosts)],
+        "ports": [{"name": port, "port": number, "protocol": protocol} for port, number, protocol in ports],
     }

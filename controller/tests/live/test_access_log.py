@@ -209,6 +209,7 @@ def test_an_own_json_format(start: Start) -> None:
     ]
 
 
+@pytest.mark.shows("configmap:enable-access-log-for-default-backend")
 def test_a_format_with_an_unknown_variable_is_refused_and_the_usual_one_used(start: Start, backends: Backends) -> None:
     logged = start(
         service("global", "infra"),

@@ -106,7 +106,7 @@ CASES = [
             "session_cookie_secure": "true",
             "session_cookie_samesite": "Strict",
         },
-        {"path": "/all", "domain": "everything.test", "max-age": "60", "secure": "", "httponly": "", "samesite": "Strict"},
+        USUAL | {"path": "/all", "domain": "everything.test", "max-age": "60", "secure": "", "samesite": "Strict"},
         cookie="all",
     ),
 ]  # fmt: skip

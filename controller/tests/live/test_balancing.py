@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def web(backends: Backends) -> tuple[Backend, ...]:
 def objects(web: tuple[Backend, ...], backends: Backends) -> list[Object]:
     pair = pods(backends, "pair", 12, 13)
     behind = backends.start("behind-the-service", "127.0.0.99", free_port())
-    address = {"clusterIP": behind.host, "ports": [{"name": "http", "port": behind.port, "targetPort": 80}]}
+    address: dict[str, Any] = {"clusterIP": behind.host, "ports": [{"name": "http", "port": behind.port, "targetPort": 80}]}
     return [
         *app("web", *web),
         *app("pair", *pair),

@@ -641,6 +641,16 @@ def test_the_log_names_the_route_as_ever(headrace: Headrace) -> None:
         assert "[default-app-80]" in line
 
 
+def test_a_request_is_counted_for_its_route(headrace: Headrace) -> None:
+    assert headrace.get("https://own.test/counted", headers=ANN).backend == "app"
+
+    def counted() -> bool:
+        lines = headrace.ask_health("/metrics").body.decode().splitlines()
+        return any('ingress="own"' in line and 'service="app"' in line and 'status="200"' in line for line in lines)
+
+    headrace.until(counted)
+
+
 # -- connections
 
 

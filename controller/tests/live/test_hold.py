@@ -163,7 +163,6 @@ def test_a_backend_that_stays_broken_makes_few_wait_and_nobody_long(headrace: He
     assert b"502 Bad Gateway" in answer.body and not any(name.startswith("x-headrace") for name in answer.headers)
 
 
-@pytest.mark.shows("configmap:hold-deadline")
 def test_a_blackholed_pod_alone_answers_504_in_bounded_time(run: Run) -> None:
     with Blackhole() as hole:
         headrace = run(ingress("app", ("app.test", "/", "Prefix", "app")), service("app"),

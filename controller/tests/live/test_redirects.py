@@ -129,6 +129,7 @@ def test_a_client_that_follows_keeps_its_method_and_body(headrace: Headrace) -> 
 @pytest.mark.shows(
     "configmap:http-redirect-code", "configmap:no-tls-redirect-locations", "configmap:preserve-trailing-slash"
 )
+@pytest.mark.shows("configmap:hsts-max-age", "configmap:hsts-include-subdomains", "configmap:hsts-preload")
 def test_keys_change_code_exemptions_and_slash_and_the_usual_port_is_left_out(run: Run, backends: Backends) -> None:
     headrace = run(
         *objects(),
@@ -164,6 +165,7 @@ def test_keys_turn_redirects_and_hsts_off_for_whoever_does_not_ask_for_them(run:
     assert "strict-transport-security" not in headrace.get("https://nobody.test/").headers
 
 
+@pytest.mark.shows("configmap:force-ssl-redirect")
 def test_the_forwarded_scheme_decides_where_it_is_trusted(run: Run, backends: Backends) -> None:
     headrace = run(
         *objects(),

@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,11 +14,13 @@ from controller.tests.live.conftest import Run
 from controller.tests.live.headrace import Headrace
 from controller.tests.live.objects import CONFIGMAP, Object, app, configmap, ingress
 from controller.tests.live.peers import (
+    Peer,
     Peers,
     ask_udp,
     entries,
     listening,
     places,
+    places_of_both,
     plain_service,
     say,
     udp_client,
@@ -185,13 +186,14 @@ def test_a_reserved_port(headrace: Headrace, key: str) -> None:
 
 
 def test_ports_of_the_controller_itself(run: Run, objects: list[Object]) -> None:
-    headrace = run(*objects, flags=MAPS)
+    others = objects[:-2]
+    headrace = run(*others, flags=MAPS)
     own = {
         headrace.http: "default/echo:7000",
         headrace.https: "default/echo:7000",
         headrace.health: "default/echo:7000",
     }
-    headrace.write("objects.yaml", *objects[:-2], entries("tcp", own))
+    headrace.write("objects.yaml", *others, entries("tcp", own))
     headrace.until(lambda: all(finding(headrace, "stream-port-reserved", key) for key in own))
     assert headrace.get("http://web.test/").backend == "web"
 
@@ -260,7 +262,7 @@ def test_the_client_that_was_announced_is_passed_on(headrace: Headrace, port: di
 def test_pods_come_and_go_without_a_reload(run: Run, peers: Peers) -> None:
     tcp, udp = free_port(), free_port()
     one, two = peers.tcp("one"), peers.tcp("two", host="127.0.0.2")
-    first, second = peers.udp("first"), peers.udp("second")
+    first, second = peers.udp("first"), peers.udp("second", host="127.0.0.2")
     fixed = [
         plain_service("echo", ("line", 7000, "TCP"), ("queries", 53, "UDP")),
         entries("tcp", {tcp: "default/echo:line"}),
@@ -270,19 +272,15 @@ def test_pods_come_and_go_without_a_reload(run: Run, peers: Peers) -> None:
     assert say(tcp, "x") == []
     before = reloads(headrace)
 
-    def pods(tcp_pods: list[Any], udp_pods: list[Any]) -> None:
-        headrace.write(
-            "pods.yaml",
-            places("echo", "line", *tcp_pods),
-            places("echo", "queries", *udp_pods, protocol="UDP"),
-        )
+    def pods(tcp_pod: Peer | None, udp_pod: Peer | None) -> None:
+        headrace.write("pods.yaml", places_of_both("echo", tcp_pod, udp_pod))
 
-    pods([one], [first])
+    pods(one, first)
     headrace.until(lambda: say(tcp, "x") == ["one x"] and ask_udp(udp, "x") == ["first x"])
-    pods([two], [second])
+    pods(two, second)
     took = headrace.until(lambda: say(tcp, "x") == ["two x"] and ask_udp(udp, "x") == ["second x"])
     assert took < 3
-    pods([], [])
+    pods(None, None)
     headrace.until(lambda: say(tcp, "x") == [])
     assert reloads(headrace) == before
 
@@ -340,8 +338,7 @@ def tuned(run: Run, peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> t
     )  # fmt: skip
     headrace = run(
         plain_service("echo", ("line", 7000, "TCP"), ("queries", 53, "UDP")),
-        places("echo", "line", echo),
-        places("echo", "queries", twice, protocol="UDP"),
+        places_of_both("echo", echo, twice),
         entries("tcp", {tcp: "default/echo:line:PROXY"}),
         entries("udp", {udp: "default/echo:queries"}),
         settings,

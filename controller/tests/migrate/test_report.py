@@ -121,7 +121,7 @@ def test_verdicts_are_those_of_the_registry(tmp_path: Path) -> None:
 def test_flags_of_the_deployment_choose_the_objects(tmp_path: Path) -> None:
     installed = deployment(
         "--configmap=$(POD_NAMESPACE)/front", "--controller-class=k8s.io/ingress-nginx", "--v=3",
-        "--enable-ssl-passthrough", "--validating-webhook=:8443", "--of-a-fork=1",
+        "--enable-ssl-chain-completion", "--validating-webhook=:8443", "--of-a-fork=1",
     )  # fmt: skip
     theirs = ingress("theirs", ("theirs.test", "/", "Prefix", "web"), ingressClassName="other")
     lost = ingress("lost", ("lost.test", "/", "Prefix", "web"), ingressClassName="gone")
@@ -131,7 +131,7 @@ def test_flags_of_the_deployment_choose_the_objects(tmp_path: Path) -> None:
     assert (deployed["kind"], deployed["namespace"], deployed["name"]) == ("Deployment", "infra", "front")
     assert fates(deployed["flags"]) == {
         "--configmap": "carried-over", "--controller-class": "carried-over", "--v": "carried-over",
-        "--enable-ssl-passthrough": "not-carried-out", "--validating-webhook": "without-effect",
+        "--enable-ssl-chain-completion": "not-carried-out", "--validating-webhook": "without-effect",
         "--of-a-fork": "unknown",
     }  # fmt: skip
     assert (value["configmap"]["namespace"], value["configmap"]["found"]) == ("infra", True)

@@ -195,3 +195,59 @@ def objections(data: dict[str, str], layout: Layout, directory: Path) -> str:
     command = [str(BINARY), "-t", "-q", "-e", "stderr", "-p", str(place), "-c", str(place / "nginx.conf")]
     found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     return "\n".join(line for line in found.stderr.splitlines() if "[emerg]" in line or found.returncode)
+
+
+@pytest.mark.shows(
+    "configmap:ignore-invalid-headers", "configmap:access-log-path", "configmap:error-log-level",
+    "configmap:ssl-ciphers", "configmap:ssl-session-cache", "configmap:ssl-session-cache-size",
+    "configmap:ssl-session-timeout", "configmap:ssl-buffer-size", "configmap:proxy-connect-timeout",
+    "configmap:proxy-send-timeout", "configmap:proxy-buffering", "configmap:proxy-buffer-size",
+    "configmap:proxy-buffers-number", "configmap:proxy-next-upstream-timeout", "configmap:upstream-keepalive-timeout",
+    "configmap:upstream-keepalive-requests", "configmap:client-header-buffer-size",
+    "configmap:client-body-buffer-size", "configmap:keep-alive", "configmap:http2-max-concurrent-streams",
+    "configmap:worker-shutdown-timeout", "configmap:enable-multi-accept", "configmap:log-format-escape-none",
+    "configmap:hold-deadline", "configmap:disable-ipv6", "configmap:nginx-status-ipv4-whitelist",
+    "configmap:nginx-status-ipv6-whitelist",
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "text", "line"),
+    [
+        ("ignore-invalid-headers", "false", "ignore_invalid_headers off;"),
+        ("access-log-path", "/dev/stderr", 'access_log "/dev/stderr" hr_access;'),
+        ("error-log-level", "crit", "error_log stderr crit;"),
+        ("ssl-ciphers", "ECDHE+AESGCM", 'ssl_ciphers "ECDHE+AESGCM";'),
+        ("ssl-session-cache", "false", "ssl_session_cache off;"),
+        ("ssl-session-cache-size", "20m", "ssl_session_cache shared:HR:20m;"),
+        ("ssl-session-timeout", "5m", "ssl_session_timeout 5m;"),
+        ("ssl-buffer-size", "8k", "ssl_buffer_size 8k;"),
+        ("proxy-connect-timeout", "7", "proxy_connect_timeout 7s;"),
+        ("proxy-send-timeout", "7", "proxy_send_timeout 7s;"),
+        ("proxy-buffering", "on", "proxy_buffering on;"),
+        ("proxy-buffer-size", "16k", "proxy_buffer_size 16k;"),
+        ("proxy-buffers-number", "9", "proxy_buffers 9 4k;"),
+        ("proxy-next-upstream-timeout", "7", "proxy_next_upstream_timeout 7s;"),
+        ("upstream-keepalive-timeout", "7", "keepalive_timeout 7s;"),
+        ("upstream-keepalive-requests", "7", "keepalive_requests 7;"),
+        ("client-header-buffer-size", "2k", "client_header_buffer_size 2k;"),
+        ("client-body-buffer-size", "16k", "client_body_buffer_size 16k;"),
+        ("keep-alive", "7", "keepalive_timeout 7s;"),
+        ("http2-max-concurrent-streams", "7", "http2_max_concurrent_streams 7;"),
+        ("worker-shutdown-timeout", "7s", "worker_shutdown_timeout 7s;"),
+        ("enable-multi-accept", "false", "multi_accept off;"),
+        ("log-format-escape-none", "true", "log_format hr_access escape=none"),
+        ("disable-ipv6", "true", "listen *:"),
+        ("hold-deadline", "7s", "X-Headrace-Deadline 7.0;"),
+        ("nginx-status-ipv4-whitelist", "10.1.0.0/16", "allow 10.1.0.0/16;"),
+        ("nginx-status-ipv6-whitelist", "fd00::/8", "allow fd00::/8;"),
+    ],
+)
+def test_what_nginx_is_told(key: str, text: str, line: str, layout: Layout, tmp_path: Path) -> None:
+    nginx = replace(layout.nginx, features=layout.nginx.features | {"stub-status"})
+    everywhere = replace(layout, nginx=nginx, bind_addresses=(), ipv6=True)
+    before, after = (
+        "\n".join(f.text for f in Renderer(everywhere).render(configuration_of(data, tmp_path)).fragments.values())
+        for data in ({}, {key: text})
+    )
+    assert line in after
+    assert line not in before or key == "disable-ipv6"
+    assert ("listen [::]:" in after) == (key != "disable-ipv6")

@@ -133,11 +133,14 @@ def bland(configuration: Configuration) -> Configuration:
 
 
 def skeleton_of(fragments: FragmentSet) -> list[Any]:
-    """Names of directives, nested as they are; file names are replaced by their order."""
+    """Names of directives, nested as they are; those of hosts in the order of what they are."""
     with tempfile.TemporaryDirectory() as directory:
-        files = sorted(f for f in fragments.fragments if f.startswith("servers/"))
-        names = ["certificates.conf", "nginx.conf", "upstreams.conf", *files]
-        return [_tree(parse(fragments.fragments[name].text, Path(directory))) for name in names]
+
+        def tree_of(name: str) -> list[Any]:
+            return _tree(parse(fragments.fragments[name].text, Path(directory)))
+
+        hosts = sorted((tree_of(name) for name in fragments.fragments if name.startswith("servers/")), key=repr)
+        return [tree_of("certificates.conf"), tree_of("nginx.conf"), tree_of("upstreams.conf"), *hosts]
 
 
 def parse(text: str, directory: Path) -> list[dict[str, Any]]:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from controller.model.configuration import ProxyPass
+from controller.model.configuration import Configuration, ProxyPass
 from controller.model.diagnostics import Diagnostic, Severity
 from controller.model.options import Options
 from controller.model.refs import Kind, ObjectKey
 from controller.offline import look_at_manifests
-from controller.tests.live.objects import ingress, service
-from controller.translate.annotations import registry as annotations
+from controller.tests.live.objects import Object, configmap, ingress, service
+from controller.translate.annotations.registry import VERDICTS as ANNOTATIONS
 from controller.translate.annotations.registry import Verdict
 from controller.translate.configmap import settings_of
 from controller.translate.configmap.verdicts import HARMLESS, SILENT, SWITCHES, TOLD, VERDICTS
@@ -124,8 +124,8 @@ def findings_of(name: str, text: str, directory: Path) -> tuple[tuple[Diagnostic
     return translation.report.diagnostics, isinstance(location.action, ProxyPass)
 
 
-def named(verdict: annotations.Verdict) -> list[str]:
-    return sorted(name for name, found in annotations.VERDICTS.items() if found is verdict)
+def named(verdict: Verdict) -> list[str]:
+    return sorted(name for name, found in ANNOTATIONS.items() if found is verdict)
 
 
 @pytest.mark.shows(
@@ -179,3 +179,69 @@ def test_an_annotation_that_nothing_reads(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", named(Verdict.SILENT))
 def test_an_annotation_that_is_rightly_without_effect(name: str, tmp_path: Path) -> None:
     assert findings_of(name, "true", tmp_path) == ((), True)
+
+
+# -- keys that change what Ingresses may do
+
+
+def translated(directory: Path, *objects: Object, **keys: str) -> Configuration:
+    (directory / "objects.yaml").write_text(yaml.safe_dump_all([*objects, service("web"), configmap(**keys)]))
+    options = Options(manifests=True, watch_ingress_without_class=True, configmap=OWNER)
+    return look_at_manifests(directory, options).translation.configuration
+
+
+@pytest.mark.shows("configmap:strict-validate-path-type")
+@pytest.mark.parametrize(("strict", "served"), [("true", False), ("false", True)])
+def test_the_alphabet_of_paths_can_be_narrowed(strict: str, served: bool, tmp_path: Path) -> None:
+    tilde = ingress("app", ("app.test", "/a~b", "Exact", "web"))
+    found = translated(tmp_path, tilde, strict_validate_path_type=strict).servers.get("app.test")
+    assert any(isinstance(each.action, ProxyPass) for each in (found.locations if found else ())) == served
+
+
+@pytest.mark.shows("configmap:allow-missing-waf")
+@pytest.mark.parametrize(("allowed", "served"), [("true", True), ("false", False)])
+def test_a_missing_firewall_can_be_accepted(allowed: str, served: bool, tmp_path: Path) -> None:
+    guarded = ingress("app", ("app.test", "/", "Prefix", "web"), annotations={"enable-modsecurity": "true"})
+    (location,) = translated(tmp_path, guarded, allow_missing_waf=allowed).servers["app.test"].locations
+    assert isinstance(location.action, ProxyPass) == served
+
+
+@pytest.mark.shows("configmap:use-port-in-redirects", "configmap:relative-redirects")
+@pytest.mark.parametrize("name", ["use-port-in-redirects", "relative-redirects"])
+def test_a_key_is_the_default_of_its_annotation(name: str, tmp_path: Path) -> None:
+    moved = {"permanent-redirect": "/moved"}
+    annotated = translated(
+        tmp_path, ingress("app", ("app.test", "/", "Prefix", "web"), annotations=moved | {name: "true"})
+    )
+    by_key = translated(
+        tmp_path,
+        ingress("app", ("app.test", "/", "Prefix", "web"), annotations=moved),
+        **{name.replace("-", "_"): "true"},
+    )
+    usual = translated(tmp_path, ingress("app", ("app.test", "/", "Prefix", "web"), annotations=moved))
+    assert annotated.servers["app.test"] == by_key.servers["app.test"] != usual.servers["app.test"]
+
+
+# -- what the grammars take
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("ssl-ecdh-curve", "secp256k1"), ("ssl-ecdh-curve", "X25519:X25519"), ("ssl-session-ticket-key", "AAAA"),
+        ("ssl-session-ticket-key", "not base64!"), ("access-log-params", "flush=1s"), ("access-log-params", "if=$x"),
+        ("access-log-params", "gzip=10"), ("access-log-path", "/etc/passwd"), ("access-log-path", "/var/log/nginx/../x"),
+        ("http-access-log-path", "syslog:server=nobody.example"), ("error-log-path", "/var/log/nginx/a b"),
+        ("syslog-host", "nobody.example"), ("syslog-port", "0"), ("syslog-port", "65536"), ("gzip-types", "text css"),
+        ("gzip-types", "text/css;"), ("gzip-disable", "("), ("gzip-disable", "(?<name>x)"), ("default-type", "html"),
+        ("worker-cpu-affinity", "0000"), ("worker-cpu-affinity", "2"), ("max-worker-connections", "63"),
+        ("max-worker-open-files", "100"), ("bind-address", "nonsense"), ("add-headers", "name-only"),
+        ("proxy-set-headers", "a/b/c"), ("ssl-dh-param", "x"), ("map-hash-bucket-size", "65536"),
+        ("server-name-hash-max-size", "1"), ("grpc-buffer-size-kb", "-1"), ("upstream-keepalive-time", "1ms"),
+        ("nginx-status-ipv4-whitelist", "::1"), ("nginx-status-ipv6-whitelist", "10.0.0.1"), ("hide-headers", ";"),
+        ("skip-access-log-urls", "~("), ("debug-connections", "x"), ("forwarded-host-header", "X Y"),
+        ("block-user-agents", "~*(a+)+$"), ("block-referers", "~[z-a]"), ("block-user-agents", "x\ny"),
+    ],
+)  # fmt: skip
+def test_a_value_that_nginx_would_refuse_is_told(key: str, text: str) -> None:
+    assert "configmap-key-invalid" in {found.code for found in told(**{key: text})}

@@ -116,4 +116,72 @@ DIFFERENCES: dict[str, str] = {
     "proxy-ssl-server-name": "Honoured without proxy-ssl-secret too, which ingress-nginx ignored.",
     "proxy-ssl-verify": "A verification without ca.crt, or an invalid value, closes the paths (503).",
     "ssl-ciphers": "Names that OpenSSL does not know are left out and told; ingress-nginx refused them all.",
+    "affinity": (
+        "A cookie is a digest of the pod's address, the same on every replica; one of ingress-nginx counts as none, so "
+        "a client gets a new one once. A client whose pod is gone keeps its cookie: a consistent hash of it names "
+        "another pod, which later scaling can change for such clients alone. Names of attributes are in lower case. An "
+        "Ingress's default backend gives no cookies."
+    ),
+    "affinity-mode": "Both modes are persistent: a client stays for as long as its pod is there.",
+    "canary": (
+        "A canary belongs to the one host, path and pathType of its rules, and to Ingresses of its own namespace "
+        "(--allow-cross-namespace-canaries lifts that); ingress-nginx took all paths of the main Service. Default "
+        "backends share nothing."
+    ),
+    "canary-by-header-pattern": (
+        "An expression that is broken or could be very slow is told, and the header decides nothing then."
+    ),
+    "canary-weight": "Shares have two decimals; the smallest is 0.01 %.",
+    "load-balance": (
+        "Each Ingress has its own method, also where Ingresses share a Service. ewma is nginx's least_time: pods whose "
+        "answers take alike take turns. least_conn and random are accepted, too."
+    ),
+    "service-upstream": (
+        "Requests are not held for pods, which nobody sees behind the Service's address. Each Ingress decides for "
+        "itself."
+    ),
+    "session-cookie-change-on-failure": (
+        "With true every answer carries the cookie. With false a client whose pod fails is served by another one, and "
+        "returns to its own later; ingress-nginx kept asking the same."
+    ),
+    "session-cookie-domain": "Only DNS names are taken.",
+    "session-cookie-expires": (
+        "Expires and Max-Age are always both there, and alike; where both annotations are, session-cookie-max-age "
+        "counts."
+    ),
+    "session-cookie-name": "Letters, digits and - . _ ~ are taken: other characters are none of a cookie's name.",
+    "session-cookie-path": "Without it the path of the location counts, or / where that is an expression.",
+    "session-cookie-secure": "The scheme is that of X-Forwarded-Proto where that is trusted.",
+    "upstream-hash-by": (
+        "Which key gets which pod differs, so a migration shuffles once. Variables are of a closed list. Each Ingress "
+        "has its own key, also where Ingresses share a Service."
+    ),
+    "upstream-hash-by-subset": (
+        "Each key has its own pods, as many as the size at the most, instead of one of a few fixed groups of pods."
+    ),
+    "configmap:add-headers": (
+        "A header takes the place of the pod's own of that name. Variables are those of log formats without "
+        "$remote_user, and $uri is the path as it was sent. Names of more than 40 characters are left out; Server and "
+        "Date are replaced only where nginx has the module headers-more."
+    ),
+    "configmap:proxy-set-headers": (
+        "A header replaces ours of that name, where ingress-nginx sent both. Variables as with add-headers; headers "
+        "that frame a message are left out."
+    ),
+    "configmap:block-user-agents": "A list that cannot be used closes every route (503), where it broke nginx.",
+    "configmap:block-referers": "A list that cannot be used closes every route (503), where it broke nginx.",
+    "configmap:enable-aio-write": "Off unless it is set, where ingress-nginx had it on.",
+    "configmap:reuse-port": "Off unless it is set, where ingress-nginx had it on.",
+    "configmap:bind-address": "An address that the machine does not have keeps nginx from taking the configuration.",
+    "configmap:syslog-host": "An address: a name that cannot be resolved would keep nginx from starting.",
+    "configmap:access-log-path": "/dev/stdout, /dev/stderr, a file below /var/log/nginx, or syslog with an address.",
+    "configmap:error-log-path": "/dev/stdout, /dev/stderr, a file below /var/log/nginx, or syslog with an address.",
+    "configmap:ssl-ecdh-curve": "A closed list: a group that OpenSSL does not know would keep nginx from starting.",
+    "configmap:ssl-dh-param": "Parameters of fewer than 2048 or more than 8192 bits are left out and told.",
+    "configmap:ssl-early-data": "Pods see the header Early-Data: 1 (RFC 8470) on what could be sent twice.",
+    "configmap:map-hash-bucket-size": "Sizes of tables are lower bounds: what our own names need counts at least.",
+    "configmap:nginx-status-ipv4-whitelist": (
+        "/nginx_status exists only where nginx has the module stub_status; the metrics of the controller tell more."
+    ),
+    "configmap:enable-serial-reloads": "Waits at most an hour.",
 }

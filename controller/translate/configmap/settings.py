@@ -24,7 +24,7 @@ def settings_of(data: Mapping[str, str], owner: ObjectKey, findings: Findings) -
     unread = tuple(key for key in protecting & data.keys() if data[key].strip() and _attribute(key) not in parsed)
     escape = _escape(data, owner, findings)
     settings = dataclasses.replace(MainSettings(), log_format_escape=escape, **parsed)
-    settings = _with_fitting_buffers(settings, owner, findings)
+    settings = _with_fitting_files(_with_fitting_buffers(settings, owner, findings), owner, findings)
     _warn_of_trust(settings, owner, findings)
     _warn_of_log_format(settings, owner, findings)
     closing = tuple(sorted(unread))
