@@ -17,7 +17,8 @@ from controller.dataplane.result import Refusal
 from controller.model.fragments import Address, Fragment
 
 PATIENCE = 1.0
-"""Seconds from the beginning of a change for an address in use to become free: workers of ours that retire let go of theirs within milliseconds."""
+"""Seconds from the beginning of a change for an address in use to become free: workers of ours that retire let go of
+theirs within milliseconds."""
 
 _TYPES = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 

@@ -340,3 +340,20 @@ def test_nothing_of_an_admission_review_is_an_ingress(stage: Arena) -> None:
 def test_the_marks_are_worth_something(stage: Arena) -> None:
     """The text that stands for a Secret is in a Secret, or no leak could be seen."""
     assert SECRET in (stage.headrace.manifests / "arena.yaml").read_text() and SECRET in MARKS
+
+
+def test_with_ownership_of_hosts_foreign_paths_are_refused(tmp_path: Path) -> None:
+    control = [
+        *documents(CORPUS / "00-control.yaml"),
+        tls_secret("victim-tls", key_pair("victim.example.com"), "tenant-a"),
+    ]
+    with arena(tmp_path / "owned", control, PODS, VICTIMS, "--host-ownership", "first-come") as owned:
+        bring(owned, "host-hijack-path")
+        assert owned.told("hijack-login") == owned.told("hijack-exact") == {"host-owned"}
+        assert "tenant-a" in owned.findings("hijack-login")[0]["message"]
+        assert owned.outcome("https://victim.example.com/login") == "a"
+        owned.check_victims()
+        bring(owned, "wildcard-takeover")
+        assert [owned.told(name) for name in ("wild", "catch-all", "hostless")] == [{"host-owned"}] * 3
+        assert owned.outcome("http://nobody.test/") == "404"
+        owned.check_victims()

@@ -85,7 +85,8 @@ def web(backends: Backends) -> tuple[Backend, ...]:
 def objects(web: tuple[Backend, ...], backends: Backends) -> list[Object]:
     pair = pods(backends, "pair", 12, 13)
     behind = backends.start("behind-the-service", "127.0.0.99", free_port())
-    address: dict[str, Any] = {"clusterIP": behind.host, "ports": [{"name": "http", "port": behind.port, "targetPort": 80}]}
+    port = {"name": "http", "port": behind.port, "targetPort": 80}
+    address: dict[str, Any] = {"clusterIP": behind.host, "ports": [port]}
     return [
         *app("web", *web),
         *app("pair", *pair),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.tests.live.backends import Backend, Backends
+from controller.tests.live.backends import Backend, Backends, PodProcess
 from controller.tests.live.conftest import Run
 from controller.tests.live.cookies import canary, codes, cookie_of, given, likely, pods, route, tally
 from controller.tests.live.headrace import Headrace
@@ -198,7 +198,8 @@ def objects(old: tuple[Backend, ...], new: tuple[Backend, ...], backends: Backen
         route("empty-half", "old"), canary("empty-half-canary", "nobody", of="empty-half", canary_weight="50"),
         route("no-main", "nobody"), canary("no-main-canary", "new", of="no-main", **ALWAYS),
         route("neither", "nobody"), canary("neither-canary", "waiting", of="neither", **ALWAYS),
-        route("waited", "old", proxy_read_timeout="2"), canary("waited-canary", "waiting", of="waited", **ALWAYS), service("waiting"),
+        route("waited", "old"), canary("waited-canary", "waiting", of="waited", **ALWAYS),
+        service("waiting"),
         # affinity
         route("sticky", "old", **sticky), canary("sticky-canary", "new", of="sticky", canary_weight="50", **HEADER),
         route("legacy", "old", **sticky),
@@ -400,18 +401,18 @@ def test_a_canary_that_gets_pods_and_loses_them(headrace: Headrace, backends: Ba
 
 
 @pytest.mark.shows("canary")
-def test_no_request_fails_while_canary_pods_come_and_go(headrace: Headrace, backends: Backends) -> None:
+def test_no_request_fails_while_canary_pods_come_and_go(headrace: Headrace) -> None:
     """A pod exits the moment it is withdrawn: what it had not received waits, and goes where pods are."""
     answers: list[int] = []
     with ThreadPoolExecutor(1) as pool:
         for _ in range(2):
-            pod = backends.start("short")
-            headrace.write("waiting.yaml", slice_of("waiting", pod))
-            headrace.until(lambda: side(headrace, "http://waited.test/") == "short")
+            pod = PodProcess(keep=True)
+            headrace.write("waiting.yaml", slice_at("waiting", (pod.host, pod.port)))
+            headrace.until(lambda: headrace.get("http://waited.test/").backend is None)
             asked = pool.submit(lambda: [headrace.get("http://waited.test/").status for _ in range(60)])
             time.sleep(0.05)
             headrace.write("waiting.yaml", slice_of("waiting"))
-            backends.stop(pod)
+            pod.reap()
             answers += asked.result()
     assert Counter(answers) == {200: 120}
 
