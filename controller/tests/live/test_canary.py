@@ -408,12 +408,13 @@ def test_no_request_fails_while_canary_pods_come_and_go(headrace: Headrace) -> N
         for _ in range(2):
             pod = PodProcess(keep=True)
             headrace.write("waiting.yaml", slice_at("waiting", (pod.host, pod.port)))
-            headrace.until(lambda: headrace.get("http://waited.test/").backend is None)
+            headrace.until(lambda: side(headrace, "http://waited.test/") == "pod")
             asked = pool.submit(lambda: [headrace.get("http://waited.test/").status for _ in range(60)])
             time.sleep(0.05)
             headrace.write("waiting.yaml", slice_of("waiting"))
-            pod.reap()
+            pod.terminate()
             answers += asked.result()
+            pod.reap()
     assert Counter(answers) == {200: 120}
 
 
