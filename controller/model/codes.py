@@ -93,7 +93,7 @@ _ALL = (
     ),
     CodeDoc(
         "host-settings-foreign",
-        "A setting of the whole host (such as aliases, app-root or client certificates) stands in an Ingress of another "
+        "A setting of the whole host (such as aliases or client certificates) stands in an Ingress of another "
         "namespace than that of the host's oldest Ingress.",
         "The setting has no effect on the host. Where it asks for certificates of clients, its own paths answer 403.",
         "Write it into an Ingress of the namespace that owns the host.",

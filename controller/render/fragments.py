@@ -31,8 +31,6 @@ from controller.render.balancing import choosing, spreads
 from controller.render.environment import build_environment
 from controller.render.families.access import geo
 from controller.render.families.proxying import global_rewrites
-from controller.render.hidden_headers import base_hidden
-from controller.render.listen import listens_of, server_names
 from controller.render.global_settings import (
     access_logs,
     clears_server_header,
@@ -42,6 +40,8 @@ from controller.render.global_settings import (
     status_networks,
     turned_away,
 )
+from controller.render.hidden_headers import base_hidden
+from controller.render.listen import listens_of, server_names
 from controller.render.locations import LocationStyle, redirect_target, written
 from controller.render.protocols import base_lists
 from controller.render.quoting import NginxText, file_name, hostname_regex, key, literal, quoted, template, word

@@ -72,7 +72,7 @@ def claims_by_host(sources: Iterable[Source], findings: Findings) -> dict[str, H
 
 def add_canaries(hosts: Mapping[str, HostClaims], sources: Iterable[Source], findings: Findings) -> list[Claim]:
     """Sorts the canaries by the hosts that there are, and returns those of other hosts."""
-    strays = []
+    strays: list[Claim] = []
     for source in sources:
         for position, rule in enumerate(source.ingress.spec.rules if source.policy.canary else ()):
             host = _host_of(rule.host, source, position, findings)

@@ -165,10 +165,10 @@ class Release:
         assert all(ports.values()), f"a Service without node ports: {ports}"
         return Site(self.cluster.node_address, ports["http"], ports["https"])
 
-    def metric(self, pod: str, name: str) -> float:
-        """Sum of a metric over its labels, in one pod."""
+    def metric(self, pod: str, name: str, having: str = "") -> float:
+        """Sum of a metric over its labels, in one pod; only of samples with this text in their labels."""
         text = self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}/pods/{pod}:10254/proxy/metrics")
-        lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")) and having in line]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 

@@ -3,10 +3,11 @@
 A path that ends in `/auth` or `/auth-request` is a sign-in service: 401, or 200 and `X-Auth-Request-User: ann` for a
 request with the cookie `_oauth2_proxy`.
 
-Other paths with a meaning: `/status/NNN` answers that code, `/only/NAME/NNN` does so on that backend alone, `/slow/SECONDS`
-waits first, `/stream/N` sends N lines one by one, `/events/N` the same as server-sent events, `/reset` ends the
-connection without an answer; a request to upgrade is answered with 101 and then echoed byte for byte. An argument
-`answer=Name: value` adds that header to the answer, `size=N` makes its body at least N bytes long, `header=N` adds a header of N bytes.
+Other paths with a meaning: `/status/NNN` answers that code, `/only/NAME/NNN` does so on that backend alone,
+`/slow/SECONDS` waits first, `/stream/N` sends N lines one by one, `/events/N` the same as server-sent events, `/reset`
+ends the connection without an answer; a request to upgrade is answered with 101 and then echoed byte for byte. An
+argument `answer=Name: value` adds that header to the answer, `size=N` makes its body at least N bytes long, `header=N`
+adds a header of N bytes.
 
 `Blackhole` is an address where connections hang; `PodProcess` is a backend that is a process of its own.
 """
@@ -25,8 +26,7 @@ import threading
 import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from typing import cast
+from typing import Any, cast
 
 _REQUEST = re.compile(rb"(\S+) (\S+) HTTP/1\.[01]")
 

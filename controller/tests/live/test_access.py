@@ -269,7 +269,8 @@ def test_lists_and_limits_know_the_client_behind_two_proxies(run: Run, backends:
         block_cidrs="203.0.113.9",
     )  # fmt: skip
     headrace = run(
-        settings, host("allow", allowlist_source_range="203.0.113.0/24"), host("deny", denylist_source_range="203.0.113.5"),
+        settings, host("allow", allowlist_source_range="203.0.113.0/24"),
+        host("deny", denylist_source_range="203.0.113.5"),
         host("limited", limit_rpm="1", limit_burst_multiplier="0"), *app("one", backends.start("two-proxies")),
         flags=CONFIGMAP,
     )  # fmt: skip

@@ -205,7 +205,9 @@ def test_the_forwarded_host_does_not_choose_the_route(trusting: Headrace) -> Non
 
 
 @pytest.mark.shows(
-    "configmap:generate-request-id", "configmap:proxy-add-original-uri-header", "configmap:enable-underscores-in-headers"
+    "configmap:generate-request-id",
+    "configmap:proxy-add-original-uri-header",
+    "configmap:enable-underscores-in-headers",
 )
 def test_switches_for_request_id_original_uri_and_underscores(changed: Headrace) -> None:
     seen = received(changed, "http://app.test/a%20b/../c?d=/e", headers={"X_Own": "v", "X-Original-URI": "/forged"})

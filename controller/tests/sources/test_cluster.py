@@ -160,8 +160,8 @@ async def test_ready_comes_only_with_what_annotations_and_keys_name() -> None:
     prefix = "nginx.ingress.kubernetes.io"
     annotated = document("a")
     annotated["metadata"]["annotations"] = {
-        f"{prefix}/auth-secret": "users", f"{prefix}/auth-tls-secret": "other/ca", f"{prefix}/custom-headers": "headers",
-        f"{prefix}/proxy-ssl-secret": "no such name",
+        f"{prefix}/auth-secret": "users", f"{prefix}/auth-tls-secret": "other/ca",
+        f"{prefix}/custom-headers": "headers", f"{prefix}/proxy-ssl-secret": "no such name",
     }  # fmt: skip
     settings = "ConfigMap in hr with metadata.name=settings"
     world = World({
