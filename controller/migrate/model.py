@@ -38,6 +38,14 @@ FATE_TEXT: dict[Fate, str] = {
 FINE = frozenset({Fate.CARRIED, Fate.DIFFERS, Fate.WITHOUT_EFFECT})
 """Those that need nobody's work."""
 
+SAME_BEFORE = frozenset(
+    """
+    secret-not-found service-not-found port-not-found path-became-regex
+    certificate-expired certificate-expires-soon certificate-host-mismatch
+    """.split()
+)
+"""Findings about objects with which ingress-nginx did the same: they are shown, and are no work of the migration."""
+
 _ORDER = {fate: number for number, fate in enumerate(Fate)}
 
 
@@ -74,9 +82,10 @@ class IngressReport:
 
     @property
     def fate(self) -> Fate:
-        """The worst of its items; a finding of another kind is at least `INVALID`."""
+        """The worst of its items; a finding of another kind is at least `INVALID`, if it is news at all."""
         found = [item.fate for item in self.items]
-        found += [Fate.INVALID for finding in self.own_findings if finding.severity != "info"]
+        news = (f for f in self.own_findings if f.severity != "info" and f.code not in SAME_BEFORE)
+        found += [Fate.INVALID for _ in news]
         found += [Fate.DIFFERS for _ in self.notes]
         return max(found, key=_ORDER.__getitem__, default=Fate.CARRIED)
 

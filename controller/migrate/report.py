@@ -129,12 +129,16 @@ def _class_of(ingress: Ingress) -> str:
     return (ingress.metadata.annotations or {}).get(CLASS_ANNOTATION, "")
 
 
+_NO_FLAGS = frozenset({"manifests", "allowed_secret_namespaces", "reserved_ports", "has_stream", "replicas"})
+"""Fields of `Options` that follow from others, or from what the report looks at."""
+
+
 def _flags(options: Options) -> tuple[str, ...]:
     """Those flags of `headrace run` that the report was made with and that are not the defaults."""
     default, found = Options(), []
     for name in Options.__dataclass_fields__:
         value = getattr(options, name)
-        if value == getattr(default, name) or name in ("manifests", "allowed_secret_namespaces"):
+        if value == getattr(default, name) or name in _NO_FLAGS:
             continue
         text = value.path if isinstance(value, ObjectKey) else str(value)
         flag = "--" + name.replace("_", "-")
