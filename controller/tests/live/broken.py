@@ -134,7 +134,7 @@ def _annotations() -> list[Broken]:
 
     return [
         annotated("closes-auth", "auth-url", "ftp://sso.test/", "annotation-closes-route", "path-unserved"),
-        annotated("closes-lists", "whitelist-source-range", "10.0.0.0/8", "annotation-closes-route", "path-unserved"),
+        annotated("closes-lists", "whitelist-source-range", "10.0.0.0/33", "annotation-closes-route", "path-unserved"),
         annotated("invalid-boolean", "ssl-redirect", "maybe", "annotation-invalid", "setting-ignored"),
         annotated("invalid-rewrite", "rewrite-target", "/$1; return 200", "annotation-invalid", "setting-ignored"),
         annotated("unknown", "rewrite-taget", "/", "annotation-unknown", "setting-ignored"),
