@@ -15,10 +15,11 @@ from contextlib import suppress
 
 
 def _candidates() -> Iterator[int]:
-    """A range for each process of the same test run."""
+    """A range for each process of the same test run; runs at the same time are told apart by HEADRACE_TEST_PORTS."""
+    base = int(os.environ.get("HEADRACE_TEST_PORTS", "10000"))
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
     first = random.randrange(1000)
-    yield from (10_000 + 1000 * worker + (first + step) % 1000 for step in itertools.count())
+    yield from (base + 1000 * worker + (first + step) % 1000 for step in itertools.count())
 
 
 _PORTS = _candidates()
