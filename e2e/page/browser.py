@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -116,7 +118,8 @@ async def browser(folder: Path) -> AsyncIterator[Tab]:
     ]  # fmt: skip
     log = folder / "browser.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        # Debian's program is a shell script that waits for the browser: both are one group, and end together.
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
         port = await _port(log, process)
         async with aiohttp.ClientSession() as session:
@@ -130,7 +133,7 @@ async def browser(folder: Path) -> AsyncIterator[Tab]:
                 yield tab
                 listening.cancel()
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
