@@ -14,6 +14,9 @@ import msgspec
 from controller.k8s.codec import Decoded, decode_object
 from controller.model.refs import Kind
 
+GARBAGE = (ValueError, RecursionError)
+"""What decoding raises: msgspec's errors and bytes that are no UTF-8 are values, brackets without end are not."""
+
 
 class Page(NamedTuple):
     """`more` is the token that asks for the next page, empty on the last. `version` is where a watch may begin."""
@@ -73,8 +76,10 @@ def decode_page(kind: Kind, body: bytes) -> Page:
     """Raises `NotKubernetes`."""
     try:
         found = msgspec.json.decode(body, type=_List)
-    except msgspec.DecodeError as error:
+    except GARBAGE as error:
         raise NotKubernetes(f"no list of {kind}: {error}") from error
+    if not found.metadata.resource_version:
+        raise NotKubernetes(f"no list of {kind}: it has no version")
     items = tuple(decode_object(kind, raw) for raw in found.items or ())
     return Page(items, found.metadata.resource_version, found.metadata.continue_ or "")
 
@@ -92,7 +97,7 @@ def decode_line(kind: Kind, line: bytes) -> Line:
                 return Line(Verb.BOOKMARK, version=mark.metadata.resource_version)
             case "ERROR":
                 return _failure(msgspec.json.decode(event.object, type=_Status))
-    except msgspec.DecodeError as error:
+    except GARBAGE as error:
         raise NotKubernetes(f"no watch event of {kind}: {error}") from error
     raise NotKubernetes(f"unknown type of watch event: {event.type[:40]!r}")
 

@@ -19,6 +19,10 @@ _MESSAGE = 500
 """Characters of an answer that an error quotes."""
 
 
+LONGEST_LINE = 32 << 20
+"""Bytes. etcd takes objects of 1.5 MiB unless told otherwise; what is so much longer is none."""
+
+
 class _Status(msgspec.Struct, frozen=True):
     """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/"""
 
@@ -42,11 +46,16 @@ def fault_of(what: str, status: int, headers: Mapping[str, str], body: bytes) ->
 
 
 async def lines_of(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Whole lines, however long, without those that are empty. What has no end yet when the stream ends is dropped."""
+    """Whole lines without those that are empty. What has no end yet when the stream ends is dropped.
+
+    Raises `ApiUnavailable` for a line longer than `LONGEST_LINE`.
+    """
     rest = bytearray()
     async for chunk in chunks:
         rest += chunk
         if b"\n" not in chunk:
+            if len(rest) > LONGEST_LINE:
+                raise ApiUnavailable(f"a line of a watch has no end after {len(rest)} bytes")
             continue
         *whole, last = rest.split(b"\n")
         rest = bytearray(last)

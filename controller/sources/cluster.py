@@ -21,7 +21,8 @@ from controller.model.options import HostOwnership, Options
 from controller.model.refs import Kind, ObjectKey
 from controller.sources.base import EVERYTHING, Api, Emit
 from controller.sources.by_name import ByName
-from controller.sources.reflector import Clock, Reflector, WatchStats, list_pages
+from controller.sources.lists import list_pages
+from controller.sources.reflector import Clock, Reflector, WatchStats
 from controller.sources.scope import Scope
 from controller.state.events import Applied, Deleted, Event, Rejected, Synced, Unreadable
 from controller.state.store import DISPENSABLE

@@ -1,8 +1,9 @@
 """Keeps one scope of objects in step with the API server: a paged list, then a watch that goes on where it ended.
 
-Guarantees: no fault takes back what was told; objects that vanished while we could not watch are told as deleted after
-the next list; nobody is asked in a tight loop. A watch that ends or breaks goes on from the last version seen, and only
-a version that is gone (410) costs a new list. Being forbidden is told once and tried again slowly.
+Guarantees: no fault takes back what was told; objects that vanished while we could not watch are told as deleted once
+two lists lack them, since an answer may be wrong; nobody is asked in a tight loop. A watch that ends or breaks goes on
+from the last version seen; only a version that is gone (410) or events out of order cost a new list. Being forbidden is
+told once and tried again slowly.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
@@ -12,12 +13,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, KeysView
+from collections.abc import Awaitable, Callable, KeysView
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from controller.k8s.codec import Decoded
-from controller.k8s.pages import Line, NotKubernetes, Page, Verb, decode_line, decode_page
+from controller.k8s.pages import Line, NotKubernetes, Verb, decode_line
 from controller.model.errors import (
     ApiConflict,
     ApiForbidden,
@@ -29,6 +30,7 @@ from controller.model.errors import (
 )
 from controller.model.refs import Kind, ObjectKey
 from controller.sources.base import EVERYTHING, PAGE, Api, Emit
+from controller.sources.lists import is_older, list_pages
 from controller.sources.scope import Scope
 from controller.state.events import Applied, Deleted, Rejected, Synced, Unreadable
 
@@ -45,8 +47,17 @@ FORBIDDEN_SECONDS = (30.0, 60.0)
 FORBIDDEN_TRIES = 4
 """An API server that has just started may forbid everything until it knows the roles, so one 403 proves nothing."""
 
+WATCH_TRIES = 4
+"""Answers in a row that are no watch, after which the version is given up: the server may dislike that alone."""
+
 TOO_SHORT = 1.0
-"""Seconds below which a watch that ended counts as failed."""
+"""Seconds below which a watch that ended counts as failed, whatever it told."""
+
+SECOND_LOOK = 2.0
+"""Seconds after which a list is read again that lacks what is known. ingress-nginx takes routes away at once then."""
+
+OLD_LISTS = 3
+"""So many lists in a row must be older than what is known to be believed: then etcd was restored from a backup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +81,6 @@ class WatchStats(NamedTuple):
     rejects: int
 
 
-async def list_pages(api: Api, scope: Scope, limit: int = PAGE) -> AsyncIterator[Page]:
-    """All pages of one consistent list. Raises what the transport raises, and `NotKubernetes`."""
-    more = ""
-    while True:
-        page = decode_page(scope.kind, await api.list_page(scope, more, limit))
-        yield page
-        more = page.more
-        if not more:
-            return
-
-
 def backoff(failures: int, uniform: Callable[[float, float], float], error: Exception | None = None) -> float:
     """Seconds to wait after so many failures in a row (at least 1): doubling, jittered, or what the server asks."""
     most = BACKOFF_UNREACHABLE if isinstance(error, ApiUnreachable) else BACKOFF_MOST
@@ -99,10 +99,10 @@ class Reflector:
         self._clock = clock or Clock()
         self._poll = poll
         self._known: dict[ObjectKey, str] = {}
-        self._version = ""
+        self._version = self._newest = ""
         self._synced = self._told_forbidden = self._expired = self._unreachable = False
-        self._failures = self._relists = self._rejects = 0
-        self._connected = self._expired = False
+        self._failures = self._relists = self._rejects = self._old_lists = 0
+        self._connected = False
         self._last_event: float | None = None
 
     @property
@@ -132,29 +132,47 @@ class Reflector:
     # -- list
 
     async def _list(self, emit: Emit) -> None:
-        try:
-            await self._read(emit, PAGE)
-        except ResourceExpired:
-            # Paging took longer than the server keeps a version: all at once then, as client-go does.
-            await self._read(emit, EVERYTHING)
+        version, found = await self._read(emit)
+        if missing := self._known.keys() - found:
+            logger.info("objects missing, listing again", extra={"scope": str(self.scope), "objects": len(missing)})
+            await self._clock.sleep(SECOND_LOOK)
+            _, again = await self._read(emit)
+            for key in missing - again:
+                self._drop(key, emit)
+        # The watch begins at the first list, so that it tells what was deleted between the two.
+        self._version = version
         self._relists += 1
         self._told_forbidden = False
         if not self._synced:
             self._synced = True
             emit(Synced(self.scope.kind))
 
-    async def _read(self, emit: Emit, limit: int) -> None:
+    async def _read(self, emit: Emit) -> tuple[str, set[ObjectKey]]:
+        """Version and keys of a list, whose objects are told page by page."""
+        try:
+            return await self._read_pages(emit, PAGE)
+        except ResourceExpired:
+            # Paging took longer than the server keeps a version: all at once then, as client-go does.
+            return await self._read_pages(emit, EVERYTHING)
+
+    async def _read_pages(self, emit: Emit, limit: int) -> tuple[str, set[ObjectKey]]:
         found: set[ObjectKey] = set()
         version = ""
         async for page in list_pages(self._api, self.scope, limit):
+            version = page.version
+            self._refuse_if_old(version)
             for item in page.items:
                 found.add(item.key)
                 self._take(item, emit)
-            version = page.version
-        for key in self._known.keys() - found:
-            self._drop(key, emit)
+        self._old_lists = 0
         self._last_event = self._clock.time()
-        self._version = version
+        self._newest = version
+        return version, found
+
+    def _refuse_if_old(self, version: str) -> None:
+        if is_older(version, self._newest) and self._old_lists < OLD_LISTS - 1:
+            self._old_lists += 1
+            raise ApiUnavailable(f"a list of version {version}, older than {self._newest}")
 
     # -- watch
 
@@ -165,18 +183,19 @@ class Reflector:
             await self._clock.sleep(self._poll or BACKOFF_MOST)
             self._version = ""
             return
-        begun = self._clock.monotonic()
         seconds = int(self._clock.uniform(*WATCH_SECONDS))
         async with self._api.watch(self.scope, self._version, seconds) as lines:
+            good = self._clock.monotonic() + TOO_SHORT
             self._connected = True
             try:
                 async for line in lines:
                     self._hear(decode_line(self.scope.kind, line), emit)
+                    self._succeed_after(good)
             finally:
                 self._connected = False
-        if self._clock.monotonic() - begun < TOO_SHORT:
+                self._succeed_after(good)
+        if self._clock.monotonic() < good:
             raise ApiUnavailable("the watch ended at once")
-        self._succeed()
 
     def _hear(self, line: Line, emit: Emit) -> None:
         match line.verb:
@@ -185,12 +204,15 @@ class Reflector:
             case Verb.FAILED:
                 self._version = ""
                 raise ApiUnavailable(line.reason)
+        if is_older(line.version, self._version):
+            raise ResourceExpired(f"an event of version {line.version} after {self._version}")
         self._last_event = self._clock.time()
-        self._version = line.version or self._version
-        self._succeed()
-        if line.decoded is not None and line.verb is Verb.DELETED:
+        self._version = self._newest = line.version or self._version
+        if line.decoded is None or is_older(line.version, self._known.get(line.decoded.key, "")):
+            return  # a bookmark, or a second list told more already
+        if line.verb is Verb.DELETED:
             self._drop(line.decoded.key, emit)
-        elif line.decoded is not None:
+        else:
             self._take(line.decoded, emit)
 
     def _take(self, item: Decoded, emit: Emit) -> None:
@@ -222,6 +244,8 @@ class Reflector:
                 await self._be_forbidden(emit, error)
             case ApiUnavailable():
                 await self._pause(error)
+                if self._failures >= WATCH_TRIES and not isinstance(error, ApiUnreachable):
+                    self._version = ""
             case _:
                 self._version = ""
                 await self._pause(error)
@@ -247,7 +271,10 @@ class Reflector:
         logger.log(level, "API server does not answer as it should", extra=fields)
         await self._clock.sleep(delay)
 
-    def _succeed(self) -> None:
+    def _succeed_after(self, moment: float) -> None:
+        """A watch that has lasted until then ends what went wrong before."""
+        if self._clock.monotonic() < moment:
+            return
         self._expired = False
         if self._failures > 1:
             logger.info("watch goes on", extra={"scope": str(self.scope), "failures": self._failures})

@@ -3,6 +3,7 @@
 The client does what is tedious and matters for security: kubeconfig, exec plugins, service account tokens, TLS. Its
 models and its watch are not used: bodies pass as bytes, and `k8s/` decodes them 20 times faster. What goes wrong comes
 out as one of the errors of `model/errors.py`; connections that are dead are found by TCP keep-alive within 30 seconds.
+Tokens, certificates and authorities are followed as their files change.
 """
 
 from __future__ import annotations
@@ -11,17 +12,15 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from controller.model.errors import ApiUnavailable, ApiUnreachable, UsageError
 from controller.sources.answers import fault_of, lines_of
 from controller.sources.base import PAGE
+from controller.sources.credentials import Credentials
 from controller.sources.scope import Scope
 from controller.version import __version__
 
@@ -33,31 +32,43 @@ logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 30.0
+LIST_TIMEOUT = 300.0
+"""Seconds for one page, as long as some of it comes every `REQUEST_TIMEOUT`: a slow list is better than none."""
+
 SILENCE = 120.0
 """Seconds without a byte after which a watch is ended. A kind that never changes has no bookmarks: that is no fault."""
 
-CREDENTIALS_AGE = 60.0
-"""Seconds after which credentials that may change are looked at again."""
+RETIRED_SECONDS = 330.0
+"""Longer than any request, watches too."""
+
+ERROR_BODY = 64 << 10
+"""Bytes of a refusal that are read."""
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
-_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
 
 
 class Transport:
     """One connection pool to one API server. Open it with `connect`."""
 
-    def __init__(self, credentials: _Credentials) -> None:
+    def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
+        self._files = _tls_files(credentials.configuration)
         self._client = _open_client(credentials.configuration)
+        self._retired: set[asyncio.Task[None]] = set()
 
     async def list_page(self, scope: Scope, more: str = "", limit: int = PAGE) -> bytes:
         """One page; `more` is the token of the page before, `limit` 0 asks for all at once."""
+        import aiohttp
+
         query = [*scope.selectors]
         query += [("limit", str(limit))] if limit else []
         query += [("continue", more)] if more else []
-        return await self.send("GET", scope.path, query)
+        timeout = aiohttp.ClientTimeout(LIST_TIMEOUT, sock_connect=CONNECT_TIMEOUT, sock_read=REQUEST_TIMEOUT)
+        response = await self._request("GET", scope.path, query, None, JSON, timeout)
+        with _as_ours():
+            return await response.read()
 
     @asynccontextmanager
     async def watch(self, scope: Scope, version: str, seconds: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -68,7 +79,9 @@ class Transport:
         query += [("resourceVersion", version), ("timeoutSeconds", str(seconds))]
         # The client would end every request after 300 s, watches too, unless told otherwise.
         timeout = aiohttp.ClientTimeout(total=seconds + 15, sock_connect=CONNECT_TIMEOUT, sock_read=SILENCE)
-        response = await self._request("GET", scope.path, query, None, JSON, timeout)
+        with _as_ours():
+            async with asyncio.timeout(REQUEST_TIMEOUT):  # only what comes after the head may take longer
+                response = await self._request("GET", scope.path, query, None, JSON, timeout)
         try:
             yield _ours(lines_of(response.content.iter_any()))
         finally:
@@ -91,6 +104,9 @@ class Transport:
             return await response.read()
 
     async def close(self) -> None:
+        for task in self._retired:
+            task.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
         await self._client.close()
 
     async def _request(
@@ -104,15 +120,37 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         """An answer with status 2xx whose body is not read yet."""
         begun = time.monotonic()
-        response = await self._once(method, path, query, body, content_type, timeout)
+        response = await self._answer(method, path, query, body, content_type, timeout)
         if response.status == 401 and await self._renewed(begun):
             response.release()
-            response = await self._once(method, path, query, body, content_type, timeout)
+            response = await self._answer(method, path, query, body, content_type, timeout)
         if response.status < 300:
             return response
         with _as_ours():
-            text = await response.read()
+            text = await _beginning_of(response)
         raise fault_of(f"{method} {path}", response.status, response.headers, text)
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        body: Mapping[str, Any] | None,
+        content_type: str,
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """Asks again where TLS failed and there are other certificates by now."""
+        import aiohttp
+
+        client = self._client
+        try:
+            return await self._once(method, path, query, body, content_type, timeout)
+        except ApiUnreachable as error:
+            if not isinstance(error.__cause__, aiohttp.ClientSSLError):
+                raise
+            if not await self._reopened() and self._client is client:
+                raise
+        return await self._once(method, path, query, body, content_type, timeout)
 
     async def _once(
         self,
@@ -136,13 +174,28 @@ class Transport:
     async def _renewed(self, since: float) -> bool:
         """Whether there are other credentials than at the time `since`."""
         with _as_ours():
-            certificate = self._credentials.configuration.cert_file
             if not await self._credentials.renew(since):
                 return False
-        if self._credentials.configuration.cert_file != certificate:
-            old, self._client = self._client, _open_client(self._credentials.configuration)
-            await old.close()
+        await self._reopened()
         return True
+
+    async def _reopened(self) -> bool:
+        """Whether the files hold other certificates or authorities than before; from now on those count."""
+        with _as_ours():
+            files = _tls_files(self._credentials.configuration)
+            if files == self._files:
+                return False
+            opened = _open_client(self._credentials.configuration)
+        self._retire(self._client)
+        self._client, self._files = opened, files
+        logger.info("certificates for the API server read again")
+        return True
+
+    def _retire(self, client: api.ApiClient) -> None:
+        """Requests under way end as they would have: closing a client under them raises what nobody expects."""
+        task = asyncio.create_task(_close_later(client), name="retired connections")
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
 
 
 async def connect(kubeconfig: str = "", apiserver_host: str = "") -> Transport:
@@ -154,7 +207,7 @@ async def connect(kubeconfig: str = "", apiserver_host: str = "") -> Transport:
 
     configuration = Configuration()
     configuration.connection_pool_maxsize = 0  # every watch keeps a connection; the default ends at 100
-    credentials = _Credentials(configuration, apiserver_host)
+    credentials = Credentials(configuration, apiserver_host)
     try:
         if kubeconfig:
             await credentials.use_kubeconfig(kubeconfig)
@@ -164,97 +217,6 @@ async def connect(kubeconfig: str = "", apiserver_host: str = "") -> Transport:
         return Transport(credentials)
     except (OSError, ValueError) as error:
         raise UsageError(f"the API server's TLS settings cannot be used: {error}") from error
-
-
-class _Credentials:
-    """How we say who we are, kept fresh. The client asks before every request."""
-
-    def __init__(self, configuration: api.Configuration, host: str) -> None:
-        self.configuration = configuration
-        self._host = host
-        self._load: Callable[[bool], Awaitable[None]] | None = None
-        self._read_at = 0.0
-        self._turn = asyncio.Lock()  # only so that an exec plugin runs once, however many requests find a stale token
-
-    async def use_kubeconfig(self, path: str) -> None:
-        """Raises `UsageError`."""
-        from kubernetes.aio.config import ConfigException, load_kube_config
-
-        _must_exist(path)
-        try:
-            async with asyncio.timeout(REQUEST_TIMEOUT):
-                loader = await load_kube_config(path, client_configuration=self.configuration, persist_config=False)
-        except (ConfigException, yaml.YAMLError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise UsageError(f"kubeconfig {path} cannot be used: {error}") from error
-        user = loader._user or {}
-        if "exec" in user and not (self.configuration.api_key or self.configuration.cert_file):
-            raise UsageError(f"kubeconfig {path}: its exec plugin gave no credentials (its error is in the log)")
-        self._strip()
-
-        async def load(force: bool) -> None:
-            if "exec" in user and force:
-                loader.exec_plugin_expiry = _LONG_AGO
-            elif "exec" in user and not hasattr(loader, "exec_plugin_expiry"):
-                return  # a plugin that names no end is asked again when the API server says no, as kubectl does
-            async with asyncio.timeout(REQUEST_TIMEOUT):
-                await loader.load_and_set(self.configuration)
-
-        self._follow(load)
-
-    async def use_service_account(self) -> None:
-        """Raises `UsageError` outside of a pod."""
-        from kubernetes.aio.config import ConfigException, load_incluster_config
-
-        async def load(force: bool) -> None:
-            load_incluster_config(self.configuration, try_refresh_token=False)
-
-        try:
-            await load(True)
-        except ConfigException as error:
-            message = f"not in a pod of a cluster ({error}): give --kubeconfig FILE, or --manifests DIR"
-            raise UsageError(message) from error
-        self._strip()
-        self._follow(load)
-
-    def apply_host(self) -> None:
-        """`--apiserver-host` wins over what was loaded."""
-        if self._host:
-            self.configuration.host = self._host.rstrip("/")
-
-    async def renew(self, since: float) -> bool:
-        """Load credentials anew, unless that was done after the time `since` (monotonic). False if there is no way."""
-        if self._load is None:
-            return False
-        async with self._turn:
-            if self._read_at < since:
-                await self._reload(self._load, force=True)
-        return True
-
-    def _follow(self, load: Callable[[bool], Awaitable[None]]) -> None:
-        self._load, self._read_at = load, time.monotonic()
-        self.configuration.refresh_api_key_hook = self._before_request
-
-    async def _before_request(self, _: api.Configuration) -> None:
-        if self._load is not None and time.monotonic() - self._read_at > CREDENTIALS_AGE and not self._turn.locked():
-            async with self._turn:
-                await self._reload(self._load, force=False)
-
-    async def _reload(self, load: Callable[[bool], Awaitable[None]], *, force: bool) -> None:
-        self._read_at = time.monotonic()
-        await load(force)
-        self.apply_host()
-        self._strip()
-
-    def _strip(self) -> None:
-        """A token file may end with a line break, which no header may hold."""
-        keys = self.configuration.api_key
-        for name, value in keys.items():
-            keys[name] = value.strip()
-
-
-def _must_exist(path: str) -> None:
-    if not Path(path).expanduser().is_file():
-        raise UsageError(f"there is no kubeconfig {path}")
 
 
 def _open_client(configuration: api.Configuration) -> api.ApiClient:
@@ -270,6 +232,28 @@ def _open_client(configuration: api.Configuration) -> api.ApiClient:
     client.rest_client = Rest(configuration)
     client.user_agent = f"headrace/{__version__}"
     return client
+
+
+def _tls_files(configuration: api.Configuration) -> tuple[bytes, ...]:
+    """What the files hold that a client reads only once."""
+    paths = (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
+    return tuple(Path(path).read_bytes() if path else b"" for path in paths)
+
+
+async def _close_later(client: api.ApiClient) -> None:
+    try:
+        await asyncio.sleep(RETIRED_SECONDS)
+    finally:
+        await client.close()
+
+
+async def _beginning_of(response: aiohttp.ClientResponse) -> bytes:
+    """As much of the body as an error quotes, and the connection is free again."""
+    text = b""
+    while len(text) < ERROR_BODY and (piece := await response.content.read(ERROR_BODY - len(text))):
+        text += piece
+    response.release()
+    return text
 
 
 def _kept_alive_socket(address: Any) -> socket.socket:

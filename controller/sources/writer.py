@@ -11,7 +11,7 @@ from controller.k8s.core import Node, Pod
 from controller.k8s.lease import Lease, decode_lease, document_of
 from controller.model.errors import ApiRefused, ApiUnavailable
 from controller.model.refs import Kind, ObjectKey
-from controller.sources.reflector import list_pages
+from controller.sources.lists import list_pages
 from controller.sources.scope import Scope, object_path
 from controller.sources.transport import MERGE_PATCH, Transport
 

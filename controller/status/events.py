@@ -90,10 +90,12 @@ class EventSender:
 
     def round_done(self, ingresses: Iterable[ObjectKey], findings: tuple[Diagnostic, ...]) -> None:
         """A configuration of these Ingresses is in force, and these are all its findings."""
-        self._findings = findings
-        self._told.intersection_update(findings)
-        self.tell_findings()
-        self._tell_syncs(frozenset(ingresses))
+        if findings is not self._findings:
+            self._findings = findings
+            self._told.intersection_update(findings)
+            self.tell_findings()
+        if self._changed:
+            self._tell_syncs(frozenset(ingresses))
 
     def tell_findings(self) -> None:
         """Those that were not told yet; to be called when leadership is gained, too."""

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import NamedTuple, Never, Protocol
 
 from controller.k8s.lease import Lease, LeaseMeta, LeaseSpec
-from controller.model.errors import ApiConflict, HeadraceError
+from controller.model.errors import ApiConflict, ApiUnavailable, HeadraceError
 
 logger = logging.getLogger(__name__)
 
@@ -123,14 +123,12 @@ class Election:
         self._known, self._changed_at, self._renewed_at = lease, sent, sent
         self._not_before = sent + self._ttl / RENEWALS
 
-    def conflict(self) -> None:
-        """Somebody else wrote: look again before anything else."""
+    def failed(self, now: float, asked: float = 0.0) -> None:
+        """No answer, a refusal, or somebody else wrote first. What was sent may have arrived all the same, so look
+        first; not before `asked` seconds have passed, which are counted up to the life of the Lease.
+        """
         self._looked = False
-
-    def failed(self, now: float) -> None:
-        """No answer or a refusal. What was sent may have arrived all the same, so look first."""
-        self._looked = False
-        self._not_before = now + self._ttl / PATIENCE
+        self._not_before = now + max(self._ttl / PATIENCE, min(asked, self._ttl))
 
     def _expiry(self, lease: Lease) -> float:
         return self._changed_at + (lease.spec.lease_duration_seconds or self._ttl)
@@ -203,9 +201,10 @@ class Elector:
                 await self._do(command, sent)
             self._trouble = ""
         except ApiConflict:
-            self._election.conflict()
-        except (HeadraceError, TimeoutError) as error:
             self._election.failed(self._clock())
+        except (HeadraceError, TimeoutError) as error:
+            asked = error.retry_after if isinstance(error, ApiUnavailable) else None
+            self._election.failed(self._clock(), asked or 0.0)
             self._complain(str(error) or "no answer in time")
 
     async def _do(self, command: Command, sent: float) -> None:

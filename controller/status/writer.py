@@ -2,7 +2,8 @@
 
 Only the leader writes, and only what differs from the status that the store knows. Written soon after the Ingresses or
 the addresses changed, looked through every interval, and again soon after a failure. Addresses that cannot be found out
-leave the status as it is: an empty status makes external-dns delete records.
+leave the status as it is: an empty status makes external-dns delete records. A server that refuses is asked a few times
+in a pass, not for each Ingress, and ever more rarely.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple, Never, Protocol
 
 from controller.k8s.core import Node, Pod
 from controller.k8s.ingress import Ingress
-from controller.model.errors import ApiRefused, HeadraceError
+from controller.model.errors import ApiRefused, ApiUnavailable, HeadraceError
 from controller.model.refs import ObjectKey
 from controller.state.store import Store
 from controller.status.address import (
@@ -39,6 +40,13 @@ SETTLE = 0.5
 
 RETRY = 5.0
 """Seconds to the next pass where addresses are missing or a write has failed; less where the interval is shorter."""
+
+
+MOST_FAULTS = 10
+"""Writes that may fail until a pass ends. Those that failed most come last in the next one."""
+
+RESPITE_MOST = 300.0
+"""Seconds that the API server may ask us to wait, at most."""
 
 
 class StatusApi(Protocol):
@@ -87,6 +95,7 @@ class StatusWriter:
         self._api, self._store, self._options = api, store, options
         self._leading, self._clock = leading, clock
         self._ours: frozenset[ObjectKey] = frozenset()
+        self._given: Iterable[ObjectKey] = ()
         self._written: dict[ObjectKey, Written] = {}
         self._stirred = asyncio.Event()
         self._selector = ""
@@ -94,12 +103,17 @@ class StatusWriter:
         self._from_nodes: Addresses | None = None
         self._asked_at = float("-inf")
         self._told: dict[str, str] = {}
+        self._refused: dict[ObjectKey, int] = {}
+        self._faulty_passes = 0
+        self._asked_to_wait = 0.0
 
     # -- what others tell
 
     def use(self, ingresses: Iterable[ObjectKey]) -> None:
         """The Ingresses that are ours now."""
-        ours = frozenset(ingresses)
+        if ingresses is self._given:
+            return
+        self._given, ours = ingresses, frozenset(ingresses)
         if ours != self._ours:
             self._ours = ours
             self._written = {key: told for key, told in self._written.items() if key in ours}
@@ -115,6 +129,9 @@ class StatusWriter:
         """Until cancelled."""
         while True:
             done = await self.write_once() if self._leading() else True
+            if self.respite:  # whatever changes meanwhile is no reason to try again earlier
+                await asyncio.sleep(self.respite)
+                continue
             pause = self._options.interval if done else min(RETRY, self._options.interval)
             try:
                 async with asyncio.timeout(pause):
@@ -123,6 +140,14 @@ class StatusWriter:
                 continue
             await asyncio.sleep(SETTLE)
             self._stirred.clear()
+
+    @property
+    def respite(self) -> float:
+        """Seconds without a request, where writes have failed; else 0."""
+        if not self._faulty_passes:
+            return 0.0
+        growing = min(RETRY * 2.0 ** min(self._faulty_passes - 1, 10), self._options.interval)
+        return max(growing, min(self._asked_to_wait, RESPITE_MOST))
 
     async def write_once(self) -> bool:
         """One pass. False where something has to be tried again."""
@@ -203,11 +228,15 @@ class StatusWriter:
 
     async def _write_all(self, addresses: Addresses) -> bool:
         stale = self._differing(addresses)
+        self._refused = {key: times for key, times in self._refused.items() if key in stale}
         turn = asyncio.Semaphore(AT_ONCE)
         faults: list[HeadraceError] = []
         async with asyncio.TaskGroup() as group:
-            for key, version in stale.items():
-                group.create_task(self._write(key, Written(version, addresses), turn, faults))
+            for key in sorted(stale, key=lambda key: self._refused.get(key, 0)):
+                group.create_task(self._write(key, Written(stale[key], addresses), turn, faults))
+        waits = [fault.retry_after or 0.0 for fault in faults if isinstance(fault, ApiUnavailable)]
+        self._asked_to_wait = max(waits, default=0.0)
+        self._faulty_passes = self._faulty_passes + 1 if faults else 0
         if faults:
             self._tell_once("write", "status not written", str(faults[0]), ingresses=len(faults))
             return False
@@ -236,16 +265,18 @@ class StatusWriter:
     ) -> None:
         entries = [{"ip": a.ip} if not a.hostname else _both(a.ip, a.hostname) for a in wanted.addresses]
         async with turn:
+            if len(faults) >= MOST_FAULTS:
+                return
             try:
                 await self._api.patch_ingress_status(key.namespace, key.name, entries)
-            except ApiRefused as error:
-                if error.status == 404:
+            except HeadraceError as error:
+                if isinstance(error, ApiRefused) and error.status == 404:
                     return  # deleted meanwhile
                 faults.append(error)
-            except HeadraceError as error:
-                faults.append(error)
+                self._refused[key] = self._refused.get(key, 0) + 1
             else:
                 self._written[key] = wanted
+                self._refused.pop(key, None)
 
     def _tell_once(self, topic: str, message: str, reason: str, **fields: object) -> None:
         """The same reason again is no news."""

@@ -29,7 +29,8 @@ from controller.model.options import Options
 from controller.model.refs import Kind, ObjectKey
 from controller.sources.base import PAGE, Api
 from controller.sources.cluster import ClusterSource, expected_kinds, read_all
-from controller.sources.reflector import WatchStats, list_pages
+from controller.sources.lists import list_pages
+from controller.sources.reflector import WatchStats
 from controller.sources.scope import Scope
 from controller.sources.transport import Transport, connect
 from controller.sources.writer import ApiWriter

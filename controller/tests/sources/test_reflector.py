@@ -8,7 +8,8 @@ import pytest
 
 from controller.model.errors import ApiForbidden, ApiRefused, ApiUnavailable, ApiUnreachable, ResourceExpired
 from controller.model.refs import Kind, ObjectKey
-from controller.sources.reflector import BACKOFF_MOST, Reflector, WatchStats, backoff
+from controller.sources.lists import is_older
+from controller.sources.reflector import BACKOFF_MOST, SECOND_LOOK, Reflector, WatchStats, backoff
 from controller.sources.scope import Scope
 from controller.state.events import Applied, Deleted, Event, Rejected, Synced, Unreadable
 from controller.tests.sources.script import Script, Stream, bookmark, document, failure, line, page
@@ -76,14 +77,124 @@ async def test_a_watch_goes_on_where_it_ended() -> None:
 
 async def test_an_expired_watch_lists_anew_and_tells_what_vanished_meanwhile() -> None:
     script = Script(
-        [page(document("a"), document("b"), document("c")), page(document("a"), document("c", "30"), version="40")],
+        [
+            page(document("a"), document("b"), document("c")),
+            *[page(document("a"), document("c", "30"), version="40")] * 2,
+        ],
         [Stream((failure(410),))],
     )
     told, stats = await play(script)
     assert told == ["+a@1", "+b@1", "+c@1", "synced", "+c@30", "-b"]
     assert script.asked[-1] == "watch from=40"
     assert stats.relists == 2
-    assert script.slept == []
+    assert script.slept == [SECOND_LOOK]
+
+
+async def test_an_empty_list_of_a_broken_server_takes_nothing_away() -> None:
+    whole = page(document("a"), document("b"), version="30")
+    script = Script([page(document("a"), document("b")), page(version="30"), whole], [GONE])
+    told, _ = await play(script)
+    assert told == ["+a@1", "+b@1", "synced"]
+
+
+async def test_an_object_deleted_between_two_lists_is_told_by_the_watch() -> None:
+    lists = [page(document("a"), document("b"), document("c")),
+             page(document("b"), document("c"), version="20"), page(document("c", "25"), version="30")]  # fmt: skip
+    stream = Stream((line("DELETED", document("b", "21")), line("MODIFIED", document("c", "22")),
+                     line("MODIFIED", document("c", "25"))))  # fmt: skip
+    script = Script([*lists], [GONE, stream])
+    told, _ = await play(script)
+    assert told == ["+a@1", "+b@1", "+c@1", "synced", "+c@25", "-a", "-b"]
+    assert "watch from=20" in script.asked
+
+
+async def test_a_list_from_the_past_is_not_believed() -> None:
+    script = Script(
+        [page(document("a", "7")), page(document("a", "5"), version="9"), page(document("a", "7"), version="20")],
+        [GONE],
+    )
+    told, _ = await play(script)
+    assert told == ["+a@7", "synced"]
+    assert script.asked[-1] == "watch from=20"
+
+
+async def test_a_restored_etcd_is_believed_in_the_end() -> None:
+    old = page(document("a", "5"), version="9")
+    script = Script([page(document("a", "7")), old, old, old], [GONE, Stream((line("MODIFIED", document("a", "10")),))])
+    told, _ = await play(script)
+    assert told == ["+a@7", "synced", "+a@5", "+a@10"]
+    assert len(script.slept) == 2
+
+
+async def test_events_out_of_order_cost_a_list_and_bring_nothing_old_back() -> None:
+    unordered = Stream((line("MODIFIED", document("a", "13")), line("DELETED", document("b", "14")),
+                        line("MODIFIED", document("b", "12"))))  # fmt: skip
+    now = page(document("a", "13"), version="20")
+    script = Script([page(document("a"), document("b")), now], [unordered])
+    told, _ = await play(script)
+    assert told == ["+a@1", "+b@1", "synced", "+a@13", "-b"]
+    assert script.asked[-2:] == ["list limit=500", "watch from=20"]
+
+
+async def test_a_bookmark_that_goes_back_is_no_place_to_go_on() -> None:
+    script = Script([page(), page(version="20")], [Stream((bookmark("12"), bookmark("3")))])
+    await play(script)
+    assert script.asked[-2:] == ["list limit=500", "watch from=20"]
+
+
+async def test_a_version_that_the_server_answers_with_errors_is_given_up_in_the_end() -> None:
+    """kube-apiserver answers 500 to a version that is no number, and 504 to one that it has not reached."""
+    error = ApiUnavailable("500 resourceVersion: invalid")
+    script = Script([page(), page(version="20")], [Stream((bookmark("soon"),)), error, error, error, error])
+    await play(script)
+    assert script.asked == [
+        "list limit=500",
+        "watch from=10",
+        *["watch from=soon"] * 4,
+        "list limit=500",
+        "watch from=20",
+    ]
+
+
+async def test_expiring_after_a_word_again_and_again_is_not_a_tight_loop() -> None:
+    """What a watch tells in its first moments does not make it a good one."""
+    expiring = [Stream((bookmark(str(number)), failure(410)), lasts=0.0) for number in range(11, 17)]
+    script = Script([page(version=str(number)) for number in range(10, 17)], [*expiring])
+    await play(script)
+    assert script.slept == [0.5, 1.0, 2.0, 4.0, 8.0]
+
+
+@pytest.mark.parametrize("pages", [[page(document("a"), more="x")] * 3, [page(more="x")] * 3,
+                                   [page(document("a"), more="x"), page(document("a"), more="y")]])  # fmt: skip
+async def test_a_list_that_goes_in_circles_is_given_up(pages: list[bytes]) -> None:
+    script = Script([page(document("a"), document("b")), *pages, page(document("a"), document("b"))], [GONE])
+    told, _ = await play(script)
+    assert told == ["+a@1", "+b@1", "synced"]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b'{"metadata":{},"items":[]}', b'{"metadata":{"resourceVersion":"\xff"},"items":[]}', b'{"items":' + b"[" * 9000],
+)
+async def test_a_list_of_garbage_is_waited_out(garbage: bytes) -> None:
+    script = Script([page(document("a")), garbage, page(document("a"))], [GONE])
+    told, _ = await play(script)
+    assert told == ["+a@1", "synced"]
+
+
+@pytest.mark.parametrize("garbage", [b'{"type":"\xff"}', b'{"type":"ADDED","object":' + b'{"a":' * 9000, b"\0"])
+async def test_a_watch_of_garbage_ends_nothing_but_itself(garbage: bytes) -> None:
+    script = Script([page(document("a")), page(document("a"))], [Stream((garbage,))])
+    told, _ = await play(script)
+    assert told == ["+a@1", "synced"]
+    assert len(script.slept) == 1
+
+
+@pytest.mark.parametrize(("one", "other", "older"), [("9", "10", True), ("10", "9", False), ("10", "10", False),
+                                                     ("", "9", False), ("x", "9", False), ("9", "", False),
+                                                     ("9" * 5000, "1", False), ("²", "3", False)])  # fmt: skip
+def test_which_version_is_older(one: str, other: str, older: bool) -> None:
+    assert is_older(one, other) is older
 
 
 async def test_expiring_again_and_again_is_not_a_tight_loop() -> None:
@@ -93,10 +204,11 @@ async def test_expiring_again_and_again_is_not_a_tight_loop() -> None:
 
 
 async def test_a_list_that_expires_between_pages_is_read_at_once() -> None:
-    script = Script([page(document("a"), more="x"), GONE, page(document("b"), version="20")])
+    script = Script([page(document("a"), more="x"), GONE, *[page(document("b"), version="20")] * 2])
     told, _ = await play(script)
     assert told == ["+a@1", "+b@1", "-a", "synced"]
-    assert script.asked == ["list limit=500", "list limit=500 more=x", "list limit=0", "watch from=20"]
+    expected = ["list limit=500", "list limit=500 more=x", "list limit=0", "list limit=500", "watch from=20"]
+    assert script.asked == expected
 
 
 async def test_nothing_is_deleted_by_a_list_that_fails() -> None:
@@ -175,7 +287,7 @@ async def test_a_bad_object_is_told_once_and_costs_itself_alone() -> None:
 
 async def test_a_bad_object_that_goes_is_deleted() -> None:
     bad = document("bad", "2", spec={"rules": 1})
-    script = Script([page(bad)], [Stream((line("DELETED", {**bad, "metadata": {**bad["metadata"]}}),), stays=True)])
+    script = Script([page(bad)], [Stream((line("DELETED", document("bad", "11", spec={"rules": 1})),), stays=True)])
     told, _ = await play(script)
     assert told == ["!bad", "synced", "-bad"]
 
@@ -207,10 +319,10 @@ async def test_a_right_that_is_taken_away_changes_nothing() -> None:
 
 
 async def test_without_a_watch_it_is_asked_now_and_then() -> None:
-    script = Script([page(document("a")), page(document("a", "2")), page()])
+    script = Script([page(document("a")), page(document("a", "2")), page(), page()])
     told, _ = await play(script, poll=30.0)
     assert told == ["+a@1", "synced", "+a@2", "-a"]
-    assert script.slept == [30.0, 30.0, 30.0]
+    assert script.slept == [30.0, 30.0, SECOND_LOOK, 30.0]
     assert not any(asked.startswith("watch") for asked in script.asked)
 
 

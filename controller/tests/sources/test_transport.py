@@ -27,6 +27,7 @@ from controller.model.errors import (
 )
 from controller.model.options import Options
 from controller.model.refs import Kind, ObjectKey
+from controller.sources import answers, credentials
 from controller.sources import transport as module
 from controller.sources.cluster import ClusterSource, read_all
 from controller.sources.scope import Scope
@@ -167,6 +168,65 @@ async def test_a_watch_that_falls_silent_ends(monkeypatch: pytest.MonkeyPatch) -
         await api.close()
 
 
+async def test_a_watch_that_is_not_answered_is_given_up_as_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REQUEST_TIMEOUT", 0.1)
+
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(ignore, "127.0.0.1", 0)
+    api = await connect(apiserver_host=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(ApiUnavailable):
+        async with asyncio.timeout(2), api.watch(SCOPE, "1", 250):
+            pass
+    await api.close()
+    server.close()
+
+
+async def test_a_list_that_trickles_is_waited_for_as_long_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REQUEST_TIMEOUT", 0.5)
+    async with api_server(always(Reply(pieces=[b"[", b"1", b",", b"2", b"]"], pause=0.2))) as server:
+        api = await connect(apiserver_host=server.url)
+        assert await api.list_page(SCOPE) == b"[1,2]"
+        await api.close()
+
+
+async def test_a_list_that_stops_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REQUEST_TIMEOUT", 0.1)
+    async with api_server(always(Reply(pieces=[b"[", b"]"], pause=0.5))) as server:
+        api = await connect(apiserver_host=server.url)
+        with pytest.raises(ApiUnavailable):
+            await api.list_page(SCOPE)
+        await api.close()
+
+
+async def test_a_line_without_end_is_given_up_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "LONGEST_LINE", 1000)
+    reply = Reply(pieces=[bookmark("5") + b"\n", *[b"x" * 600] * 3])
+    async with api_server(always(reply)) as server:
+        api = await connect(apiserver_host=server.url)
+        found: list[bytes] = []
+        with pytest.raises(ApiUnavailable, match="no end"):
+            async with api.watch(SCOPE, "1", 250) as lines:
+                async for text in lines:
+                    found.append(text)
+        await api.close()
+    assert found == [bookmark("5")]
+
+
+async def test_of_a_refusal_no_more_is_read_than_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ERROR_BODY", 1000)
+    replies = [Reply(503, pieces=[b"x" * 1000] * 50, pause=0.05), Reply(body=b"good")]
+    async with api_server(lambda _: replies.pop(0)) as server:
+        api = await connect(apiserver_host=server.url)
+        with pytest.raises(ApiUnavailable, match="xxx"):
+            async with asyncio.timeout(1):
+                await api.list_page(SCOPE)
+        assert await api.list_page(SCOPE) == b"good", "over a connection that has nothing of it left"
+        await api.close()
+
+
 # -- who we are
 
 
@@ -179,7 +239,7 @@ async def test_a_token_of_the_kubeconfig(tmp_path: Path) -> None:
 
 
 async def test_a_token_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CREDENTIALS_AGE", 0.0)
+    monkeypatch.setattr(credentials, "CREDENTIALS_AGE", 0.0)
     token = tmp_path / "token"
     token.write_text("one\n")
     async with api_server(always(Reply())) as server:
@@ -261,7 +321,7 @@ async def test_in_a_pod_the_token_is_followed_as_it_is_renewed(
         await api.list_page(SCOPE)
         token.write_text("two\n")
         await api.list_page(SCOPE)
-        monkeypatch.setattr(module, "CREDENTIALS_AGE", 0.0)
+        monkeypatch.setattr(credentials, "CREDENTIALS_AGE", 0.0)
         await api.list_page(SCOPE)
         await api.close()
     said = [request.headers["authorization"].lower() for request in server.requests]
@@ -282,6 +342,41 @@ async def test_in_a_pod_a_token_that_is_refused_is_read_again_at_once(
         await api.list_page(SCOPE)
         await api.close()
     assert len(server.requests) == 2
+
+
+async def test_in_a_pod_another_authority_is_followed(tmp_path: Path, pod: Callable[[str, Path], Path]) -> None:
+    """As when the certificates of a cluster are renewed: the file of the authority changes, the process runs on."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    old, _ = authority(tmp_path / "old")
+    new, tls = authority(tmp_path / "new")
+    async with api_server(always(Reply()), tls) as server:
+        pod(server.url, old)
+        api = await connect()
+        with pytest.raises(ApiUnreachable):
+            await api.list_page(SCOPE)
+        old.write_bytes(new.read_bytes()[:100])
+        with pytest.raises(ApiUnavailable):
+            await api.list_page(SCOPE)
+        old.write_bytes(new.read_bytes())
+        await asyncio.gather(*(api.list_page(SCOPE) for _ in range(5)))
+        await api.close()
+
+
+async def test_requests_under_way_survive_another_authority(tmp_path: Path, pod: Callable[[str, Path], Path]) -> None:
+    """Each of many requests may find out first, while others still wait for their connections."""
+    certificate, tls = authority(tmp_path)
+    content = certificate.read_bytes()
+    async with api_server(always(Reply(pieces=[b"{", b"}"], pause=0.2)), tls) as server:
+        pod(server.url, certificate)
+        api = await connect()
+        asked = [asyncio.create_task(api.list_page(SCOPE)) for _ in range(20)]
+        for number in range(20):
+            await asyncio.sleep(0.005)
+            certificate.write_bytes(content + b"\n" * number)
+            await api._reopened()
+        assert await asyncio.gather(*asked) == [b"{}"] * 20
+        await api.close()
 
 
 async def test_a_stranger_with_another_certificate_gets_no_token(

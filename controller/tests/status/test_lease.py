@@ -12,32 +12,44 @@ import pytest
 
 from controller.k8s.lease import Lease, LeaseMeta
 from controller.model.errors import ApiConflict, ApiForbidden, ApiUnavailable
-from controller.status.lease import Election, Elector, micro_time
+from controller.status.lease import PATIENCE, Election, Elector, micro_time
 
 TTL = 30.0
 
 
 @dataclass
 class Leases:
-    """An API server with one Lease. `fault` is raised by every request; `late` after the request took effect."""
+    """An API server with one Lease. `fault` is raised by every request; `late` after the request took effect.
+
+    `conflicts` refuses every write.
+    """
 
     lease: Lease | None = None
     fault: Exception | None = None
     late: Exception | None = None
     writes: int = 0
+    conflicts: bool = False
+    asked: int = 0
 
     async def get_lease(self, namespace: str, name: str) -> Lease | None:
+        self.asked += 1
         if self.fault:
             raise self.fault
         return self.lease
 
     async def create_lease(self, lease: Lease) -> Lease:
-        if self.lease is not None:
+        self.asked += 1
+        if self.lease is not None or self.conflicts:
             raise ApiConflict("exists")
         return self._store(lease)
 
     async def replace_lease(self, lease: Lease) -> Lease:
-        if self.lease is None or lease.metadata.resource_version != self.lease.metadata.resource_version:
+        self.asked += 1
+        if (
+            self.conflicts
+            or self.lease is None
+            or lease.metadata.resource_version != self.lease.metadata.resource_version
+        ):
             raise ApiConflict("not the newest version")
         return self._store(lease)
 
@@ -201,6 +213,25 @@ async def test_a_lease_that_another_took_or_deleted(api: Leases) -> None:
     await first.run_for(TTL / 3 + 1)
     assert not first.leads
     assert first.election.holder == "thief"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_conflicts_without_end_are_no_tight_loop(api: Leases, gone: bool) -> None:
+    """An API server, or a webhook, may answer every write with 409."""
+    replica = Replica(api, "a")
+    await replica.run_for(1)
+    api.lease = None if gone else api.lease
+    api.conflicts, api.asked = True, 0
+    await replica.run_for(3 * TTL)
+    assert not replica.leads
+    assert api.asked <= 2 * 3 * PATIENCE
+
+
+async def test_the_server_may_ask_for_a_pause(api: Leases) -> None:
+    api.fault = ApiUnavailable("busy", retry_after=10)
+    replica = Replica(api, "a")
+    await replica.elector.step()
+    assert await replica.elector.step() == 10
 
 
 async def test_the_runner_leads_and_ends_by_cancellation(api: Leases) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from controller.k8s.codec import decode_document
 from controller.k8s.core import Node, Pod
-from controller.model.errors import ApiForbidden, ApiRefused, ApiUnavailable
+from controller.model.errors import ApiConflict, ApiForbidden, ApiRefused, ApiUnavailable
 from controller.model.refs import Kind, ObjectKey
 from controller.state.events import Applied
 from controller.state.store import Store
@@ -49,6 +49,7 @@ class Cluster:
     lists: int = 0
     running: int = 0
     most_running: int = 0
+    asked: int = 0
     watch_lags: bool = False
 
     def add(self, name: str, status: list[dict[str, str]] | None = None, version: str = "1") -> ObjectKey:
@@ -69,6 +70,7 @@ class Cluster:
 
     async def patch_ingress_status(self, namespace: str, name: str, load_balancer: list[dict[str, str]]) -> None:
         self.running += 1
+        self.asked += 1
         self.most_running = max(self.running, self.most_running)
         await asyncio.sleep(0)
         self.running -= 1
@@ -138,6 +140,41 @@ async def test_failures_are_tried_again_and_logged_once(cluster: Cluster, caplog
     cluster.faults = {}
     assert await writer.write_once()
     assert sorted(cluster.patched) == ["bad", "gone", "good"]
+
+
+@pytest.mark.parametrize("fault", [ApiForbidden("no"), ApiConflict("409"), ApiUnavailable("503")])
+async def test_a_server_that_refuses_all_is_not_asked_for_each(cluster: Cluster, fault: Exception) -> None:
+    writer = writer_of(cluster)
+    writer.use([cluster.add(f"shop-{number}") for number in range(500)])
+    cluster.faults = {f"shop-{number}": fault for number in range(500)}
+    assert not await writer.write_once()
+    assert cluster.asked <= module.MOST_FAULTS + module.AT_ONCE
+
+
+async def test_those_that_are_refused_keep_nobody_waiting(cluster: Cluster) -> None:
+    writer = writer_of(cluster)
+    writer.use([cluster.add(f"bad-{number}") for number in range(30)] + [cluster.add("good")])
+    cluster.faults = {f"bad-{number}": ApiRefused("invalid", 422) for number in range(30)}
+    for _ in range(4):
+        assert not await writer.write_once()
+    assert cluster.patched == ["good"]
+
+
+async def test_a_server_that_refuses_is_asked_ever_more_rarely(cluster: Cluster) -> None:
+    writer = writer_of(cluster)
+    writer.use([cluster.add("shop")])
+    cluster.faults = {"shop": ApiConflict("409")}
+    pauses = []
+    for _ in range(6):
+        await writer.write_once()
+        pauses.append(writer.respite)
+    assert pauses == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+    cluster.faults = {"shop": ApiUnavailable("busy", retry_after=120)}
+    await writer.write_once()
+    assert writer.respite == 120.0
+    cluster.faults = {}
+    await writer.write_once()
+    assert writer.respite == 0.0
 
 
 async def test_an_ingress_that_is_gone_meanwhile_is_no_failure(cluster: Cluster) -> None:
