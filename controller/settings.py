@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from controller.dataplane.turn import ReloadLimits
 from controller.model.errors import UsageError
 from controller.model.options import Options
 from controller.model.refs import Kind, ObjectKey
@@ -34,7 +35,7 @@ class Settings:
     public_https_port: int = 443
     bind_addresses: tuple[str, ...] = ()
     default_server_port: int = 0
-    reload_interval: float = 1.0
+    reloads: ReloadLimits = field(default_factory=ReloadLimits)
     shutdown_grace_period: float = 0.0
     post_shutdown_grace_period: float = 0.0
     access_log: str = "/dev/stdout"

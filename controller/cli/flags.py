@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from controller.cli.reload_flags import add_reload_flags, reload_limits_of
 from controller.model.errors import UsageError
 from controller.model.options import HostOwnership, Options
 from controller.model.refs import Kind
@@ -139,7 +140,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         public_https_port=args.public_https_port or (443 if in_cluster else args.https_port),
         bind_addresses=_addresses(args.bind_address),
         default_server_port=args.default_server_port,
-        reload_interval=args.reload_interval,
+        reloads=reload_limits_of(args),
         shutdown_grace_period=args.shutdown_grace_period,
         post_shutdown_grace_period=args.post_shutdown_grace_period,
         access_log=args.access_log,
@@ -219,7 +220,7 @@ def _add_data_plane_flags(parser: argparse.ArgumentParser) -> None:
     add("--nginx", default="", metavar="FILE", help="nginx binary (default: the embedded one, else PATH)")
     add("--default-server-port", type=_port, default=0, metavar="PORT", help="loopback port of the internal 503 server")
     add("--access-log", default="/dev/stdout", metavar="FILE", help="access log where the ConfigMap names none")
-    add("--reload-interval", type=float, default=1.0, metavar="SEC", help="seconds between two reloads, at least")
+    add_reload_flags(parser)
     add("--shutdown-grace-period", type=_time, default=0.0, metavar="SEC", help="wait before nginx is asked to quit")
     add("--post-shutdown-grace-period", type=_time, default=0.0, metavar="SEC", help="wait after nginx has ended")
     _add_switch(group, "--allow-local-external-names", "let ExternalName Services reach loopback and link-local")

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from controller.dataplane.narrow import SOME_ENTRY, narrowed
 from controller.dataplane.result import Refusal
 from controller.model.errors import NginxRefused
 
 _ERROR = re.compile(r"\[(?:emerg|alert|crit)\] (?:\d+#\d+: )?(.*)")
 _PLACE = re.compile(r"^(.*) in (/.+?):(\d+)$")
-_ALL_SERVERS = "include servers/*.conf;"
 _QUOTED_PATH = re.compile(r'"(/[^"]+)"')
 
 
@@ -54,17 +54,22 @@ def describe_start(message: str) -> str:
 
 
 @contextmanager
-def some_servers_only(generation: Path, servers: Sequence[str]) -> Iterator[str]:
-    """An entry file beside nginx.conf that includes these servers and no others, for as long as it is needed."""
-    text = (generation / "nginx.conf").read_text()
-    if _ALL_SERVERS not in text:
-        raise NginxRefused(f"nginx.conf has no line {_ALL_SERVERS!r}")
-    entry = generation / "some-servers.conf"
-    entry.write_text(text.replace(_ALL_SERVERS, "".join(f'include "{path}";\n' for path in servers)))
+def some_servers_only(generation: Path, texts: Mapping[str, str], servers: Sequence[str]) -> Iterator[str]:
+    """The name of an entry file beside nginx.conf for a test of these servers, there for as long as it is needed.
+
+    Raises `NginxRefused` where the texts are not as we write them, OSError where the disk fails.
+    """
     try:
-        yield entry.name
+        files = narrowed(texts, servers)
+    except ValueError as fault:
+        raise NginxRefused(str(fault)) from fault
+    try:
+        for name, text in files.items():
+            (generation / name).write_text(text)
+        yield SOME_ENTRY
     finally:
-        entry.unlink()
+        for name in files:
+            (generation / name).unlink(missing_ok=True)
 
 
 async def check(

@@ -13,6 +13,8 @@
         │
     Keep, done
 
+Where texts are only taken away there is no test: a reload that fails changes nothing, and the next attempt tests all.
+
 Guarantees: each command is issued once the one before it is answered. The loop ends: each refusal moves a fragment one
 of at most two steps down, or is found by a bisect of log2(n) tests, and `max_tests` bounds them all. Whatever fails,
 the generation in force is one that was proved, where there is one. A crash between any two steps leaves the
@@ -25,13 +27,14 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from controller.dataplane.narrow import is_part_of
 from controller.dataplane.quarantine import RefusedText, Trial
 from controller.dataplane.result import ApplyResult, Outcome, Quarantine, Refusal
-from controller.model.fragments import Fragment, FragmentSet
+from controller.model.fragments import Fragment, FragmentSet, changed_paths
 
 MAX_TESTS = 100
 SERVERS = "servers/"
-QUICK_AT_MOST = 100
+QUICK_AT_MOST = 1_000
 """Changed servers with which the short test is still short."""
 
 
@@ -140,6 +143,9 @@ class Served:
         return self.number > 0 and self.answers
 
 
+Scope = tuple[str, ...] | None
+"""Server files whose test is enough; with none of them nothing is to be tested, and None is all there is."""
+
 T = TypeVar("T")
 Steps = Generator[Command, Answer, T]
 
@@ -156,12 +162,12 @@ def apply_steps(
         return ApplyResult(served.number, Outcome.UNCHANGED, served.quarantined), served
     trial = Trial(wanted, served.fragments, served.refused)
     try:
-        accepted = yield from _settle(trial, number, max_tests, quick=_changed_servers(served, wanted))
+        accepted = yield from _settle(trial, number, max_tests, _scope(served, wanted))
     except _GiveUp as why:
         yield Discard(number)
         return _refused(served, trial, str(why))
     after = Served(number, accepted.fragments, wanted.digest, trial.refused(), trial.quarantined())
-    if served.proved and accepted.digest == FragmentSet.of(served.fragments.values()).digest:
+    if served.proved and not changed_paths(served.fragments, accepted.fragments):
         yield Discard(number)
         outcome = Outcome.DEGRADED if after.quarantined else Outcome.UNCHANGED
         return ApplyResult(served.number, outcome, after.quarantined), replace(after, number=served.number)
@@ -203,26 +209,34 @@ def resume_steps(number: int, answering: int, adopted: bool) -> Steps[str]:
 # -- testing
 
 
-def _changed_servers(served: Served, wanted: FragmentSet) -> tuple[str, ...]:
+def _scope(served: Served, wanted: FragmentSet) -> Scope:
     """The servers to test where that is enough: few of them changed, and everything in force is as it was meant.
 
-    Otherwise nothing, and all is tested: after a change of `nginx.conf`, beside a quarantined fragment (which may need
-    what is gone now), and after a test that told us too little.
+    None, for a test of all, after a change of `nginx.conf`, beside a quarantined fragment (which may need what is gone
+    now), and after a test that told us too little.
     """
     if not served.proved or served.refused or served.quarantined or served.surprised:
-        return ()
-    changed = wanted.changed_since(FragmentSet.of(served.fragments.values()))
+        return None
+    changed = changed_paths(served.fragments, wanted.fragments)
     servers = tuple(p for p in changed if p.startswith(SERVERS) and p in wanted.fragments)
-    return servers if "nginx.conf" not in changed and len(servers) <= QUICK_AT_MOST else ()
+    if "nginx.conf" in changed or len(servers) > QUICK_AT_MOST:
+        return None
+    return servers or (() if all(_is_less(path, served, wanted) for path in changed) else None)
 
 
-def _settle(trial: Trial, number: int, tests_left: int, quick: tuple[str, ...] = ()) -> Steps[FragmentSet]:
-    """Test and replace until nginx accepts; the first test is with the servers in `quick` alone. Raises `_GiveUp`."""
+def _is_less(path: str, served: Served, wanted: FragmentSet) -> bool:
+    """Whether nginx has read all of a file before, so that a reload, which changes nothing where it fails, will do."""
+    before, after = served.fragments.get(path), wanted.fragments.get(path)
+    return after is None or (before is not None and is_part_of(after.text, before.text))
+
+
+def _settle(trial: Trial, number: int, tests_left: int, scope: Scope = None) -> Steps[FragmentSet]:
+    """Test and replace until nginx accepts; the first test is with the servers in `scope` alone. Raises `_GiveUp`."""
     budget = _Budget(tests_left)
     while True:
         fragments = trial.fragments()
-        refusal = yield from _test(fragments, number, budget, quick)
-        quick = ()
+        refusal = yield from _test(fragments, number, budget, scope)
+        scope = None
         if refusal is None:
             return fragments
         blamed = trial.blamed(refusal)
@@ -260,11 +274,12 @@ class _Budget:
     tests: int
 
 
-def _test(fragments: FragmentSet, number: int, budget: _Budget, servers: tuple[str, ...] = ()) -> Steps[Refusal | None]:
+def _test(fragments: FragmentSet, number: int, budget: _Budget, scope: Scope = None) -> Steps[Refusal | None]:
     if budget.tests == 0:
         raise _GiveUp("nginx refused the configuration too many times; the rest is tried with the next change")
     budget.tests -= 1
-    for command in (Write(number, fragments), Test(number, servers)):
+    test = () if scope == () else (Test(number, scope or ()),)
+    for command in (Write(number, fragments), *test):
         answer = yield command
         if isinstance(answer, Failed):
             raise _GiveUp(answer.message)

@@ -1,9 +1,11 @@
-"""Prove which generation nginx runs, by asking it.
+"""Prove which generation nginx runs: the workers from before the reload have retired, and a connection says the number.
 
-After a HUP nginx says nothing: if the new configuration fails (an address in use, no memory) the old workers go on.
-A server on a unix socket answers the generation's number. Old workers keep accepting until the master has retired
-them, 100 ms after the new ones are up (`ngx_master_process_cycle`), so the number must come several times in a row, on
-fresh connections, over longer than that.
+After a HUP nginx says nothing: if the new configuration fails (an address in use, no memory) the old workers go on. A
+server on a unix socket answers the generation's number. The master sleeps 100 ms between the start of new workers and
+the end of the old ones (`ngx_master_process_cycle`), in which both accept. So an answer counts once every worker that
+was there before shows in its command line that it retires: from then on whoever takes a connection is new. That is the
+soonest moment that can be, and no chance is left in it. Where the workers before are not known, the number must
+come several times in a row, on fresh connections, over longer than those 100 ms.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from controller.dataplane.procfs import process
 from controller.model.errors import ProbeTimeout
 
 CONSECUTIVE = 5
@@ -19,6 +22,12 @@ SPACING = 0.03
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.008, 0.05
 ANSWER_SECONDS = 1.0
+
+SOONEST = 0.1
+"""Seconds for which no old worker is told to retire."""
+
+FIRST_LOOK, LONGEST_LOOK = 0.003, 0.02
+"""Between two looks at the old workers; each costs two small files of /proc for each of them."""
 
 _REQUEST = b"GET /generation HTTP/1.1\r\nHost: headrace\r\nConnection: close\r\n\r\n"
 
@@ -39,16 +48,39 @@ async def ask_generation(socket: str, within: float = ANSWER_SECONDS) -> int | N
     return int(body) if head.startswith(b"HTTP/1.1 200 ") and body.strip().isdigit() else None
 
 
-async def probe(socket: str, number: int, deadline: float = 10.0, consecutive: int = CONSECUTIVE) -> None:
-    """Return when `number` is what nginx answers. `deadline` in seconds. Raises `ProbeTimeout`."""
+async def probe(socket: str, number: int, deadline: float = 10.0, before: frozenset[int] = frozenset()) -> None:
+    """Return when `number` is what nginx answers. `deadline` in seconds. Raises `ProbeTimeout`.
+
+    `before`: process ids of the workers that took connections before the reload; empty where they are not known.
+    """
     end = time.monotonic() + deadline
-    agreeing, pause = 0, FIRST_PAUSE
+    if before:
+        await _retirement(before, end)
+    await _agreement(socket, number, end, deadline, 1 if before else CONSECUTIVE)
+
+
+async def _retirement(workers: frozenset[int], end: float) -> None:
+    """Returns when none of them accepts, or at `end`: then an answer says how things are."""
+    pause = FIRST_LOOK
+    await asyncio.sleep(min(SOONEST, end - time.monotonic()))
+    while time.monotonic() < end and any(map(_accepts, workers)):
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.3, LONGEST_LOOK)
+
+
+def _accepts(worker: int) -> bool:
+    found = process(worker)
+    return found is not None and found.accepts
+
+
+async def _agreement(socket: str, number: int, end: float, deadline: float, consecutive: int) -> None:
+    agreeing, pause = 0, 0.0 if consecutive == 1 else FIRST_PAUSE
     answer: int | None = None
     while agreeing < consecutive:
         await asyncio.sleep(SPACING if agreeing else pause)
         answer = await ask_generation(socket, min(ANSWER_SECONDS, max(0.05, end - time.monotonic())))
         agreeing = agreeing + 1 if answer == number else 0
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        pause = min(max(FIRST_PAUSE, pause * 1.5), LONGEST_PAUSE)
         if answer != number and time.monotonic() > end:
             got = "nothing answers" if answer is None else f"generation {answer} still answers"
             raise ProbeTimeout(f"generation {number} did not answer within {deadline:g} s; {got}")

@@ -8,21 +8,27 @@ process a number that a living session still bears.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
 
+FILES_OF_ITS_OWN = 12
+"""At most, of a worker without connections: its events and the sockets with which it asks for endpoints."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process. `title` is its command line; empty for a zombie."""
+    """One process. `title` is its command line; empty for a zombie. `started`: in clock ticks since the machine's."""
 
     pid: int
     parent: int
     session: int
     title: str
+    started: int = 0
 
     def is_master(self, arguments: str) -> bool:
         """Whether it is an nginx master of ours: started with just these arguments, and leader of its session.
@@ -35,6 +41,16 @@ class Process:
     def is_orphan_of_nginx(self) -> bool:
         """A worker whose master, the leader of its session, is gone."""
         return self.title.startswith(("nginx: worker process", "nginx: cache")) and self.parent != self.session
+
+    @property
+    def is_old_worker(self) -> bool:
+        """A worker that a reload has retired and that still has something to finish."""
+        return self.title.startswith("nginx: worker process is shutting down")
+
+    @property
+    def accepts(self) -> bool:
+        """A worker that takes new connections."""
+        return self.title.startswith("nginx: worker process") and not self.is_retiring
 
     @property
     def is_retiring(self) -> bool:
@@ -50,8 +66,9 @@ def process(pid: int) -> Process | None:
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     # The name in parentheses may hold anything; state, parent, group and session follow the last one.
-    _state, parent, _group, session = stat.rpartition(")")[2].split()[:4]
-    return Process(pid, int(parent), int(session), title.replace(b"\0", b" ").decode(errors="replace").rstrip())
+    fields = stat.rpartition(")")[2].split()
+    parent, session, started = (int(fields[place]) for place in (1, 3, 19))
+    return Process(pid, parent, session, title.replace(b"\0", b" ").decode(errors="replace").rstrip(), started)
 
 
 def masters(arguments: str) -> Iterator[Process]:
@@ -64,9 +81,41 @@ def orphans_of(session: int) -> Iterator[Process]:
     return (found for found in _processes() if found.session == session and found.is_orphan_of_nginx)
 
 
-def retiring_of(master: int) -> tuple[Process, ...]:
+def children_of(parent: int) -> tuple[Process, ...]:
+    """Asked twice of the kernel, whose list may leave one out while another ends (proc(5), `children`)."""
+    if not parent:
+        return ()
+    listed = _PROC / str(parent) / "task" / str(parent) / "children"
+    try:
+        pids = {int(pid) for _ in range(2) for pid in listed.read_text().split()}
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN, or no such process
+        return tuple(found for found in _processes() if found.parent == parent)
+    except ProcessLookupError:
+        return ()
+    return tuple(found for found in map(process, sorted(pids)) if found and found.parent == parent)
+
+
+def old_workers_of(master: int) -> tuple[Process, ...]:
     """Workers of a master that finish what they have since a reload."""
-    return tuple(found for found in _processes() if found.parent == master and "is shutting down" in found.title)
+    return tuple(found for found in children_of(master) if found.is_old_worker)
+
+
+def accepting_workers_of(master: int) -> frozenset[int]:
+    """Process ids of the workers of a master that take new connections."""
+    return frozenset(found.pid for found in children_of(master) if found.accepts)
+
+
+def connections_of(master: int, workers: Iterable[int]) -> int:
+    """About as many connections as these workers have, to clients and to pods: the files that they have open and their
+    master has not. 0 where we may not look."""
+    common = _open_files(master)
+    return sum(max(0, _open_files(worker) - common - FILES_OF_ITS_OWN) for worker in workers)
+
+
+def _open_files(pid: int) -> int:
+    with suppress(OSError):
+        return len(os.listdir(_PROC / str(pid) / "fd"))  # noqa: PTH208 - names alone, there may be many
+    return 0
 
 
 def _processes() -> Iterator[Process]:

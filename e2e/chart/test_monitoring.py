@@ -79,7 +79,7 @@ def test_a_query_parses_and_asks_for_what_there_is(query: str, shown: dict[str, 
 
 def test_an_alert_says_what_is_wrong_and_what_it_means() -> None:
     names = [alert["alert"] for alert in alerts()]
-    assert len(names) == len(set(names)) == 9
+    assert len(names) == len(set(names)) == 10
     for alert in alerts():
         assert alert["annotations"]["summary"] and alert["annotations"]["description"]
         assert alert["labels"]["severity"] in ("critical", "warning", "info")

@@ -333,6 +333,38 @@ def test_one_changed_server_is_tested_without_the_others(served: Served) -> None
     assert [set(servers) for servers in tested] == [{path for path in changed if path.startswith("servers/")}]
 
 
+WITH_UPSTREAMS = FragmentSet.of(
+    [*of(server("a", "1"), server("b", "1")).fragments.values(), Fragment("upstreams.conf", "one\ntwo\n")]
+)
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "issued"),
+    [
+        ("one\n", "Write Switch Reload Probe Keep"),
+        ("one\ntwo\nthree\n", "Write Test Switch Reload Probe Keep"),
+    ],
+)
+def test_text_that_is_only_taken_away_needs_no_test(upstreams: str, issued: str) -> None:
+    before = apply(Served(), WITH_UPSTREAMS)[1]
+    less = [*of(server("a", "1")).fragments.values(), Fragment("upstreams.conf", upstreams)]
+    result, after, got = apply(before, FragmentSet.of(less))
+    assert (result.outcome, got) == (Outcome.APPLIED, issued)
+    assert "servers/b.conf" not in after.fragments
+
+
+def test_where_the_reload_without_a_test_fails_the_next_attempt_tests_all(served: Served) -> None:
+    failures = iter([Failed("old workers accept")])
+
+    def first_probe(command: Command) -> Answer | None:
+        return next(failures, None) if isinstance(command, machine.Probe) else None
+
+    less = of(server("a", "1"))
+    result, after, issued = apply(served, less, first_probe)
+    assert (result.outcome, issued) == (Outcome.REFUSED, "Write Switch Reload Probe Switch Reload Probe Discard")
+    assert apply(after, less)[2] == "Write Test Switch Reload Probe Keep"
+
+
 QUARANTINED = Quarantine("servers/a.conf", (), "bad", Stand.STUB)
 DOUBTS = {
     "surprised": lambda served: replace(served, surprised=True),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
@@ -43,6 +45,36 @@ async def test_answers_that_agree_outlast_the_old_workers(root: Path) -> None:
         begun = loop.time()
         await probe(str(root / "s"), 2)
         assert loop.time() - begun > 0.1
+
+
+@pytest.fixture
+def worker() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that looks like a worker of nginx which takes connections."""
+    with subprocess.Popen(["nginx: worker process", "60"], executable=shutil.which("sleep")) as process:
+        yield process
+        process.kill()
+
+
+async def test_no_answer_counts_while_a_worker_from_before_accepts(root: Path, worker: subprocess.Popen[bytes]) -> None:
+    async with await answering(root / "s", repeat(b"2")):
+        proof = asyncio.create_task(probe(str(root / "s"), 2, before=frozenset({worker.pid})))
+        await asyncio.sleep(0.4)
+        assert not proof.done()
+        worker.kill()
+        async with asyncio.timeout(2):
+            await proof
+
+
+async def test_workers_that_never_retire_prove_nothing(root: Path, worker: subprocess.Popen[bytes]) -> None:
+    async with await answering(root / "s", repeat(b"1")):
+        with pytest.raises(ProbeTimeout, match="generation 1 still answers"):
+            await probe(str(root / "s"), 2, deadline=0.3, before=frozenset({worker.pid}))
+
+
+async def test_once_they_are_gone_one_answer_is_enough(root: Path, worker: subprocess.Popen[bytes]) -> None:
+    worker.kill()
+    async with await answering(root / "s", chain([b"1", b"2"], repeat(b"3"))):
+        await probe(str(root / "s"), 2, before=frozenset({worker.pid}))
 
 
 @pytest.mark.parametrize(("body", "says"), [(b"1", "generation 1 still answers"), (b"x", "nothing answers")])

@@ -33,7 +33,7 @@ def objects(backends: Backends) -> list[Object]:
 
 @pytest.fixture(scope="module")
 def headrace(run: Run, objects: list[Object]) -> Iterator[Headrace]:
-    yield run(*objects, flags=("--reload-interval", "1", *CONFIGMAP))
+    yield run(*objects, flags=("--reload-interval", "1", "--reload-burst", "1", *CONFIGMAP))
 
 
 def reasons(headrace: Headrace) -> Counter[str]:
