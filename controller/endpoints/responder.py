@@ -2,7 +2,8 @@
 
 Several UDP sockets, because nginx asks all names at once after a reload and the kernel drops what overflows one
 socket's buffer; nginx spreads its questions over all addresses of its `resolver` directive. Datagrams are read
-from the sockets directly and in batches: an asyncio transport reads one per turn of the loop.
+from the sockets directly and in batches: an asyncio transport reads one per turn of the loop. With thousands of names
+questions come at any time, so after a batch we look away for some milliseconds: to wake up costs more than to answer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import select
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 _RECEIVE_BUFFER = 4 << 20
 _BATCH = 64
+_PAUSE = 0.004
+"""Seconds for which questions are gathered. nginx asks once a second, and waits for the answer without stopping."""
 _MAX_CONNECTIONS = 64
 _IDLE_SECONDS = 60.0
 _MAX_PENDING = 1 << 20
@@ -34,6 +38,9 @@ class Responder:
         self._udp = udp
         self._tcp = tcp
         self._sockets: list[socket.socket] = []
+        self._waiting: select.epoll | None = None
+        self._by_number: dict[int, socket.socket] = {}
+        self._resume: asyncio.TimerHandle | None = None
         self._servers: list[asyncio.Server] = []
         self._connections: set[_Connection] = set()
         self.queries = 0
@@ -54,35 +61,58 @@ class Responder:
         Raises OSError where not even a new port can be had.
         """
         loop = asyncio.get_running_loop()
+        self._waiting = select.epoll()
         wanted = list(dict.fromkeys(ports))[:sockets]
         for port in [*wanted, *[0] * (sockets - len(wanted))]:
             datagrams, listener = _open(port)
             self._sockets.append(datagrams)
             self._servers.append(await loop.create_server(self._connect, sock=listener))
-            loop.add_reader(datagrams, self._drain, datagrams)
+            self._by_number[datagrams.fileno()] = datagrams
+            self._waiting.register(datagrams, select.EPOLLIN)
+        self._look()
 
     async def stop(self) -> None:
-        loop = asyncio.get_running_loop()
+        if self._waiting is not None:
+            asyncio.get_running_loop().remove_reader(self._waiting.fileno())
+            self._waiting.close()
+            self._waiting = None
+        if self._resume is not None:
+            self._resume.cancel()
         for opened in self._sockets:
-            loop.remove_reader(opened)
             opened.close()
         for server in self._servers:
             server.close()
         for connection in list(self._connections):
             connection.abort()
         self._sockets.clear()
+        self._by_number.clear()
         self._servers.clear()
 
-    def _drain(self, opened: socket.socket) -> None:
-        """Answer what is waiting, at most a batch, so that the other sockets and the rest of the loop get a turn."""
+    def _look(self) -> None:
+        """Wait for the next question."""
+        if self._waiting is not None:
+            asyncio.get_running_loop().add_reader(self._waiting.fileno(), self._answer_all)
+
+    def _answer_all(self) -> None:
+        """All sockets with questions; where one has more than a batch the rest of the loop gets its turn at once."""
+        if self._waiting is None:
+            return
+        loop = asyncio.get_running_loop()
+        more = [self._drain(self._by_number[number]) for number, _ in self._waiting.poll(0)]
+        if not any(more):
+            loop.remove_reader(self._waiting.fileno())
+            self._resume = loop.call_later(_PAUSE, self._look)
+
+    def _drain(self, opened: socket.socket) -> bool:
+        """Answer what is waiting, at most a batch. True where there may be more."""
         for _ in range(_BATCH):
             try:
                 data, sender = opened.recvfrom(512)
             except (BlockingIOError, InterruptedError):
-                return
+                return False
             except OSError as fault:
                 logger.warning("dns receive failed", extra={"error": str(fault)})
-                return
+                return False
             self.queries += 1
             reply = self._udp(data)
             if reply is None:
@@ -92,6 +122,7 @@ class Responder:
             except OSError:
                 # The kernel has no room, or the asker is gone: a lost datagram; nginx asks again.
                 self.unsent += 1
+        return True
 
     def _connect(self) -> asyncio.Protocol:
         return _Connection(self._answer_tcp, self._connections)

@@ -203,12 +203,18 @@ class AddressTable:
     """
 
     _services: dict[ServiceName, PortAddresses] = field(default_factory=dict)
+    _texts: dict[ServiceName, bytes] = field(default_factory=dict)
+    _saved: bytes | None = None
 
     def put(self, service: ServiceName, ports: PortAddresses) -> None:
         self._services[service] = MappingProxyType(dict(ports))
+        self._texts.pop(service, None)
+        self._saved = None
 
     def drop(self, service: ServiceName) -> None:
         self._services.pop(service, None)
+        self._texts.pop(service, None)
+        self._saved = None
 
     def ports(self, service: ServiceName) -> PortAddresses:
         """Empty for a Service that is not there: it is the same as one without pods."""
@@ -222,13 +228,21 @@ class AddressTable:
         return dict(self._services)
 
     def save(self) -> bytes:
-        """JSON for a file, so that a restarted controller can answer before it has seen the cluster again."""
-        return msgspec.json.encode(
-            [
-                _Saved(namespace, service, {port: [found[:2] for found in places] for port, places in ports.items()})
-                for (namespace, service), ports in sorted(self._services.items())
-            ]
-        )
+        """JSON for a file, so that a restarted controller can answer before it has seen the cluster again.
+
+        The same object as before where nothing has changed.
+        """
+        if self._saved is None:
+            for service in self._services.keys() - self._texts.keys():
+                self._texts[service] = self._text(*service)
+            self._texts = dict(sorted(self._texts.items()))  # what is almost sorted is sorted quickly the next time
+            self._saved = b"[" + b",".join(self._texts.values()) + b"]"
+        return self._saved
+
+    def _text(self, namespace: str, service: str) -> bytes:
+        ports = self._services[(namespace, service)]
+        places = {port: [found[:2] for found in addresses] for port, addresses in ports.items()}
+        return msgspec.json.encode(_Saved(namespace, service, places))
 
 
 def restore(saved: bytes) -> AddressTable:

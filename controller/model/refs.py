@@ -22,6 +22,9 @@ class Kind(StrEnum):
     FILE = "File"
     """A file of manifests that is no YAML: the owner of the finding that says so. Not a kind of Kubernetes."""
 
+    __hash__ = str.__hash__
+    """Enum's own is written in Python, and every look at a dictionary of objects would run it."""
+
 
 class ObjectKey(NamedTuple):
     """Identity of one object. `namespace` is empty for cluster-scoped kinds."""

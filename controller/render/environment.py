@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
 from controller.render import quoting
+
+
+def text_of(name: str, **values: Any) -> str:
+    """What the template `name.j2` comes to. Its `on` writes a flag as nginx does."""
+    return _template_of(name).render(on=_on, **values)
+
+
+@cache
+def _template_of(name: str) -> Template:
+    return build_environment().get_template(f"{name}.j2")
+
+
+def _on(flag: bool) -> quoting.NginxText:
+    return quoting.NginxText("on" if flag else "off")
 
 
 def build_environment() -> Environment:

@@ -154,6 +154,10 @@ def connections(main: MainSettings, layout: Layout) -> int:
 
 # -- logs
 
+_ACCESS_LOG_BUFFER = "buffer=4k flush=1s"
+"""A write for some lines instead of one each. Not larger: what is written to a pipe is kept apart from what another
+worker writes up to PIPE_BUF, which is 4,096 bytes on Linux (pipe(7))."""
+
 
 def access_logs(main: MainSettings, layout: Layout) -> Lines:
     """The access log, without that of metrics. Empty where there is none."""
@@ -162,7 +166,8 @@ def access_logs(main: MainSettings, layout: Layout) -> Lines:
     syslog = main.enable_syslog and main.syslog_host
     path = main.http_access_log_path or main.access_log_path
     target = _syslog(main) if syslog else _log_target(path or layout.access_log)
-    parameters = "" if target.startswith('"syslog:') else "".join(f" {word(p)}" for p in main.access_log_params.split())
+    given = main.access_log_params or _ACCESS_LOG_BUFFER
+    parameters = "" if target.startswith('"syslog:') else "".join(f" {word(p)}" for p in given.split())
     condition = " if=$hr_loggable" if main.skip_access_log_urls else ""
     return (NginxText(f"access_log {target} hr_access{parameters}{condition};"),)
 

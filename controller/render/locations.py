@@ -35,7 +35,7 @@ from controller.render.protocols import (
     passing,
     spoken,
 )
-from controller.render.quoting import NginxText, literal, quoted, template, word
+from controller.render.quoting import NginxText, literal, quoted, regex, template, word
 
 _PROXY = module_of(Protocol.HTTP)
 _PASSING = passing(Protocol.HTTP, ADDRESS)
@@ -243,7 +243,7 @@ def _expanded(server: Server) -> Iterator[tuple[NginxText, Location]]:
         kind, path = location.match
         takes_all |= location.match == PathMatch(MatchKind.PREFIX, "/")
         if kind is MatchKind.REGEX:
-            yield NginxText(f"~* {quoted('^' + path)}"), location
+            yield NginxText(f"~* {regex('^' + path)}"), location
         elif kind is MatchKind.EXACT:
             yield _exact(path), location
         elif path == "/":
@@ -298,7 +298,7 @@ def _text(
         gate=() if part.answers_early else part.gate,
         handover=handover,
         response=spoken(part.response, protocol),
-        rewrite_pattern=quoted(f"(?i){rewrite.pattern}") if rewrite else None,
+        rewrite_pattern=regex(f"(?i){rewrite.pattern}") if rewrite else None,
         rewrite_target=template(rewrite.target or "/") if rewrite else None,
     )
 

@@ -17,9 +17,18 @@ MAX_WORD_BYTES = 4_000
 DOLLAR = "${hr_dollar}"
 """A variable whose value is one dollar sign: where variables are expanded, a dollar cannot be escaped."""
 
+MATCH_STEPS = 200_000
+"""Steps of the matcher that one try of a user's expression may take: about two milliseconds of a worker. PCRE itself
+allows 10 million, so that a few requests a second could keep all workers busy. Where they do not suffice the request
+gets a 500, as it did before."""
+
 _WORDS_OF_MAPS = frozenset({"default", "hostnames", "include", "volatile"})
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _WORD = re.compile(r"[A-Za-z0-9_./:@=,~*\[\]-]+")
+
+
+_HAS_CHOICE = re.compile(r"[*+?{|(]")
 
 
 class NginxText(str):
@@ -41,12 +50,25 @@ def quoted(text: str) -> NginxText:
 
     Raises `ValueError` for control characters and for words that are too long for nginx.
     """
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
+    if _CONTROL.search(text):
         raise ValueError("a control character cannot be written")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     if len(escaped.encode()) > MAX_WORD_BYTES:
         raise ValueError("the text is too long for nginx")
     return NginxText(f'"{escaped}"')
+
+
+def regex(pattern: str) -> NginxText:
+    """A quoted expression that a user wrote, with `MATCH_STEPS` (pcre2pattern(3), "Setting match resource limits").
+
+    Raises `ValueError` as `quoted` does.
+    """
+    return quoted(budgeted(pattern))
+
+
+def budgeted(pattern: str) -> str:
+    """The expression with its limit of steps, at its very beginning; without, where there is only one way to match."""
+    return f"(*LIMIT_MATCH={MATCH_STEPS}){pattern}" if _HAS_CHOICE.search(pattern) else pattern
 
 
 def literal(text: str) -> NginxText:

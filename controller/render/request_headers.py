@@ -14,18 +14,19 @@ _REMOVED = NginxText('""')
 def base_headers(main: MainSettings) -> dict[str, NginxText]:
     """Values by name, in the order in which they are written. An empty value is not sent."""
     full = main.use_forwarded_headers and main.compute_full_forwarded_for
+    host, scheme, port, address = _client_of(main)
     headers = {
-        "Host": "$best_http_host",
+        "Host": host,
         "Upgrade": "$hr_upgrade",
         "Connection": "$connection_upgrade",
         "X-Request-ID": "$req_id",
-        "X-Real-IP": "$the_real_ip",
-        "X-Forwarded-For": "$hr_forwarded_for_out" if full else "$the_real_ip",
-        "X-Forwarded-Host": "$best_http_host",
-        "X-Forwarded-Port": "$pass_port",
-        "X-Forwarded-Proto": "$pass_access_scheme",
-        "X-Forwarded-Scheme": "$pass_access_scheme",
-        "X-Scheme": "$pass_access_scheme",
+        "X-Real-IP": address,
+        "X-Forwarded-For": "$hr_forwarded_for_out" if full else address,
+        "X-Forwarded-Host": host,
+        "X-Forwarded-Port": port,
+        "X-Forwarded-Proto": scheme,
+        "X-Forwarded-Scheme": scheme,
+        "X-Scheme": scheme,
         "X-Original-Forwarded-For": header_variable(main.forwarded_for_header),
         "X-Original-Forwarded-Host": header_variable(main.forwarded_host_header),
     }
@@ -43,6 +44,18 @@ def base_headers(main: MainSettings) -> dict[str, NginxText]:
     )
     base = {name: NginxText(value) for name, value in headers.items()} | dict.fromkeys(removed, _REMOVED)
     return _overridden(base, main)
+
+
+def _client_of(main: MainSettings) -> tuple[str, str, str, str]:
+    """Host, scheme, port and address of the client, as the variables that the public names stand for.
+
+    Behind a public name is a map, which costs each request more than the header itself.
+    """
+    proxied = main.use_forwarded_headers or main.use_proxy_protocol
+    host = "$best_http_host" if main.use_forwarded_headers else "$hr_host"
+    scheme, port = ("$pass_access_scheme", "$pass_port") if proxied else ("$scheme", "$hr_listener_port")
+    both = main.use_forwarded_headers and main.use_proxy_protocol
+    return host, scheme, port, "$the_real_ip" if both else "$remote_addr"
 
 
 def _overridden(base: dict[str, NginxText], main: MainSettings) -> dict[str, NginxText]:

@@ -23,6 +23,7 @@ from controller.model.layout import Layout
 from controller.model.stream import Passthrough, StreamServer, Transport
 from controller.render.environment import build_environment
 from controller.render.families.access import geo
+from controller.render.global_settings import connections
 from controller.render.listen import addresses_of, https_listens
 from controller.render.quoting import NginxText, file_name, quoted, template, word
 
@@ -63,6 +64,7 @@ def _block(configuration: Configuration, layout: Layout) -> str:
         upstreams=tuple(streams.upstreams.values()),
         zone_size=_power_of_two(max(1, len(streams.upstreams) // 64)),
         preread=streams.preread,
+        udp_clients=_udp_clients(configuration, layout),
         refuses=any(host.allowed or host.denied for host in streams.passthrough),
         listens=https_listens(layout, main, " default_server", " backlog=4096"),
         https_socket=quoted(f"unix:{layout.https_socket}"),
@@ -80,12 +82,23 @@ def _server(server: StreamServer, configuration: Configuration, layout: Layout) 
         trusted_networks=main.proxy_real_ip_cidr if server.accepts_proxy else (),
         sends_proxy=server.sends_proxy,
         responses=main.proxy_stream_responses if is_udp else None,
+        udp_clients=_udp_clients(configuration, layout) if is_udp else 0,
         connect_timeout=_connect_timeout(server.upstream, configuration),
         upstream=server.upstream,
     )
     listens = tuple(Address(place, server.transport) for place in places)
     path = f"streams/{server.transport.lower()}-{server.port}.conf"
     return Fragment(path, text, (server.origin,), _EMPTY, listens=listens)
+
+
+def _udp_clients(configuration: Configuration, layout: Layout) -> int:
+    """How many clients of one UDP service may wait at a time; 0 without such services.
+
+    Each takes two connections of a worker; half of the connections of all workers are for all UDP services.
+    """
+    services = sum(server.transport is Transport.UDP for server in configuration.streams.servers)
+    everything = connections(configuration.main, layout) * (configuration.main.worker_processes or layout.workers)
+    return max(1, everything // 4 // services) if services else 0
 
 
 def _passthrough(host: Passthrough, configuration: Configuration, layout: Layout) -> Fragment:

@@ -7,14 +7,14 @@ means nothing to traffic. An object that cannot be read keeps its last readable 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
 from controller.k8s.codec import Struct
-from controller.k8s.core import ConfigMap, Namespace, Node, Pod, Secret, Service, ServiceStatus
+from controller.k8s.core import Node, Pod, Service, ServiceStatus
 from controller.k8s.endpointslice import EndpointSlice
-from controller.k8s.ingress import Ingress, IngressClass, IngressStatus
+from controller.k8s.ingress import Ingress, IngressStatus
 from controller.model.diagnostics import Diagnostic, Effect
 from controller.model.refs import Kind, ObjectKey
 from controller.state.events import Applied, Deleted, Event, Rejected, Synced, Unreadable
@@ -48,6 +48,8 @@ class Store:
     _objects: dict[Kind, dict[ObjectKey, Struct]] = field(default_factory=lambda: {kind: {} for kind in Kind})
     _findings: dict[ObjectKey, tuple[Diagnostic, ...]] = field(default_factory=dict)
     _slices: dict[ObjectKey, dict[ObjectKey, EndpointSlice]] = field(default_factory=dict)
+    _views: dict[Kind | None, dict[ObjectKey, Any]] = field(default_factory=dict)
+    """Copies for snapshots, by kind, None for findings: each until something changes."""
 
     @property
     def ready(self) -> bool:
@@ -99,31 +101,40 @@ class Store:
         return tuple(piece for _, piece in sorted(self._slices.get(service, {}).items()))
 
     def snapshot(self) -> Snapshot:
-        """A frozen view; costs a copy of the dictionaries. The codec gives every key an object of its kind."""
-        of = self._objects
+        """A frozen view. What did not change since the last one is the same dictionary in both.
+
+        The codec gives every key an object of its kind.
+        """
         return Snapshot(
-            ingresses=self.ingresses(),
-            classes=cast("dict[ObjectKey, IngressClass]", dict(of[Kind.INGRESS_CLASS])),
-            services=cast("dict[ObjectKey, Service]", dict(of[Kind.SERVICE])),
-            secrets=cast("dict[ObjectKey, Secret]", dict(of[Kind.SECRET])),
-            configmaps=cast("dict[ObjectKey, ConfigMap]", dict(of[Kind.CONFIG_MAP])),
-            namespaces=cast("dict[ObjectKey, Namespace]", dict(of[Kind.NAMESPACE])),
-            findings=dict(self._findings),
+            ingresses=self._view(Kind.INGRESS),
+            classes=self._view(Kind.INGRESS_CLASS),
+            services=self._view(Kind.SERVICE),
+            secrets=self._view(Kind.SECRET),
+            configmaps=self._view(Kind.CONFIG_MAP),
+            namespaces=self._view(Kind.NAMESPACE),
+            findings=self._view(None),
             unreadable=frozenset(self.unreadable),
         )
+
+    def _view(self, kind: Kind | None) -> dict[ObjectKey, Any]:
+        if kind not in self._views:
+            self._views[kind] = dict(self._findings if kind is None else self._objects[kind])
+        return self._views[kind]
 
     def _applied(self, key: ObjectKey, built: Struct, findings: tuple[Diagnostic, ...]) -> Change:
         before = self._objects[key.kind].get(key)
         retold = self._tell(key, findings)
         self._objects[key.kind][key] = built
+        self._views.pop(key.kind, None)
         if isinstance(built, EndpointSlice):
             return Change(retold, self._file_slice(key, before, built))
-        if isinstance(built, Node | Pod) or (before is not None and _essence(before) == _essence(built)):
+        if isinstance(built, Node | Pod) or (before is not None and essence(before) == essence(built)):
             return Change(retold)
         return Change(config=True, services=_own_endpoints(key))
 
     def _deleted(self, key: ObjectKey) -> Change:
         before = self._objects[key.kind].pop(key, None)
+        self._views.pop(key.kind, None)
         retold = self._tell(key, ())
         if before is None or isinstance(before, Node | Pod):
             return Change(retold)
@@ -141,6 +152,8 @@ class Store:
         told = self._findings.pop(key, ())
         if findings:
             self._findings[key] = findings
+        if told or findings:
+            self._views.pop(None, None)
         return told != findings
 
     def _file_slice(self, key: ObjectKey, before: Struct | None, built: EndpointSlice) -> tuple[ObjectKey, ...]:
@@ -179,7 +192,7 @@ def _addresses(piece: EndpointSlice) -> tuple[object, ...]:
     return (piece.service_name, piece.address_type, piece.endpoints, piece.ports)
 
 
-def _essence(built: Struct) -> Struct:
+def essence(built: Struct) -> Struct:
     """The object without what changes all the time and means nothing to traffic."""
     meta = msgspec.structs.replace(built.metadata, resource_version="", generation=0)
     plain = msgspec.structs.replace(built, metadata=meta)

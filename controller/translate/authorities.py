@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from controller.k8s.core import Secret
 from controller.model.secretbytes import SecretBytes
-from controller.translate.tls import CertificateFault, parse_pair
+from controller.translate.tls import UNREADABLE, CertificateFault, parse_pair
 
 LARGEST = 1 << 20
 """Bytes of a key of a Secret: what etcd takes."""
@@ -67,7 +67,7 @@ def _authorities(pem: bytes) -> bytes:
     try:
         found = x509.load_pem_x509_certificates(pem)
         return b"".join(dict.fromkeys(certificate.public_bytes(Encoding.PEM) for certificate in found))
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CertificateFault("certificate-unreadable", "ca.crt is not a PEM certificate") from error
 
 
@@ -76,7 +76,7 @@ def _revocations(pem: bytes) -> bytes:
     blocks = _CRL.findall(pem) if len(pem) <= LARGEST else []
     try:
         lists = [x509.load_pem_x509_crl(block).public_bytes(Encoding.PEM) for block in blocks]
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CertificateFault("certificate-unreadable", "ca.crl is not a PEM revocation list") from error
     if not lists:
         raise CertificateFault("certificate-unreadable", "ca.crl is not a PEM revocation list")
@@ -85,9 +85,16 @@ def _revocations(pem: bytes) -> bytes:
 
 def _refuse_weak(chain: bytes) -> None:
     """OpenSSL, at its usual security level, loads neither small keys nor old signatures as one's own certificate."""
-    for certificate in x509.load_pem_x509_certificates(chain):
-        key, signature = certificate.public_key(), certificate.signature_hash_algorithm
-        small = isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) and key.key_size < 2048
-        small = small or (isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < 256)
-        if small or (signature and signature.name in _WEAK):
-            raise CertificateFault("certificate-unreadable", "its key or signature is too weak for nginx")
+    try:
+        weak = any(_is_weak(certificate) for certificate in x509.load_pem_x509_certificates(chain))
+    except UNREADABLE as error:
+        raise CertificateFault("certificate-unreadable", "tls.crt has a part that cannot be read") from error
+    if weak:
+        raise CertificateFault("certificate-unreadable", "its key or signature is too weak for nginx")
+
+
+def _is_weak(certificate: x509.Certificate) -> bool:
+    key, signature = certificate.public_key(), certificate.signature_hash_algorithm
+    small = isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) and key.key_size < 2048
+    small = small or (isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < 256)
+    return small or (signature is not None and signature.name in _WEAK)

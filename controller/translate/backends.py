@@ -18,8 +18,8 @@ from controller.model.diagnostics import Effect
 from controller.model.features.balancing import IN_TURN, Balancing, Sticks
 from controller.model.options import Options
 from controller.model.refs import FieldPath, Kind, ObjectKey
-from controller.state.snapshot import Snapshot
 from controller.translate.findings import Findings
+from controller.translate.view import View
 
 UNAVAILABLE = Return(503)
 
@@ -63,7 +63,7 @@ class Target:
 class Upstreams:
     """Finds the upstream of a backend and remembers each one that is in use."""
 
-    snapshot: Snapshot
+    view: View
     options: Options
     findings: Findings
     used: dict[str, Upstream] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Upstreams:
             )
             return None
         name, port = backend.service.name, backend.service.port
-        service = self.snapshot.service(namespace, name)
+        service = self.view.service(ObjectKey(Kind.SERVICE, namespace, name))
         where = where.child("service")
         if service is None:
             self.findings.error(
@@ -98,9 +98,13 @@ class Upstreams:
             return Target(UNAVAILABLE, name, str(port))
         return Target(self._action(service, port, owner, where, dialect), name, str(port))
 
+    def exists(self, namespace: str, name: str) -> bool:
+        """Whether there is such a Service."""
+        return self.view.service(ObjectKey(Kind.SERVICE, namespace, name)) is not None
+
     def first_port(self, key: ObjectKey) -> Target | None:
         """The first port of a Service, as `--default-backend-service` wants it; None where there is none."""
-        service = self.snapshot.services.get(key)
+        service = self.view.service(key)
         port = next(filter(_usable, service.spec.ports), None) if service else None
         if service is None or port is None:
             return None

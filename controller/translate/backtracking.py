@@ -2,11 +2,13 @@
 
 PCRE backtracks. Where a repetition can split the same text in many ways and something behind it can fail, it tries all
 of them: `(a+)+$` needs twice the time for each further letter. Found are repetitions within repetitions, and choices
-within repetitions, that can take the same text; backreferences; and long rows of `.*`. What can never fail, such as
-`/(.*)+` at the end of a path, is harmless and allowed, and so is what has only one way: `(/[^/]+)*$`.
+within repetitions, that can take the same text; backreferences and recursion; and long rows of repetitions or of
+optional parts that can take the same text. What can never fail, such as `/(.*)+` at the end of a path, is harmless and
+allowed, and so is what has only one way: `(/[^/]+)*$`.
 
 Characters are sets of bits: 128 for ASCII and one for all others. Both cases count as one, since paths are matched so.
-What is not understood is taken for harmless; nginx has limits of its own (`pcre2_set_match_limit`).
+What is not understood is taken for harmless: this is to tell the owner, while a limit of steps in what is rendered
+bounds every match (`render/quoting.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,12 @@ from functools import lru_cache
 
 MOST_WIDE = 6
 """Repetitions of nearly any character in one expression: the time grows with this power of the length of a URI."""
+
+MOST_OPTIONAL = 12
+"""Parts in a row that may be there or not and can take the same text: two ways for each."""
+
+_FEW = 4
+"""Turns of a counted repetition that are not worth a word."""
 
 _EVERYTHING = (1 << 129) - 1
 _OTHERS = 1 << 128
@@ -32,12 +40,16 @@ class _NotUnderstood(ValueError):
 
 @dataclass(slots=True)
 class _Node:
-    """A part of an expression: one set of characters, or a choice of sequences. `times` is its repetition."""
+    """A part of an expression: one set of characters, or a choice of sequences.
+
+    `endless`: it takes texts of many lengths, and gives back what it took. `often`: it has many turns.
+    """
 
     chars: int = 0
     choices: list[list[_Node]] = field(default_factory=list)
     low: int = 1
     endless: bool = False
+    often: bool = False
     zero_width: bool = False
 
     @property
@@ -58,11 +70,11 @@ class _Node:
 @lru_cache(maxsize=4096)
 def check_backtracking(pattern: str) -> None:
     """Raises `ValueError` with the reason where matching the pattern could take very long."""
+    parser = _Parser(pattern)
     try:
-        parser = _Parser(pattern)
         choices = parser.choices()
     except _NotUnderstood:
-        return
+        choices = []
     except RecursionError as error:
         raise ValueError(REASON.format("groups are nested too deeply")) from error
     if parser.refers_back:
@@ -70,6 +82,11 @@ def check_backtracking(pattern: str) -> None:
     for sequence in choices:
         _check_sequence(sequence, fails_after=False)
     wide = [node for node in _all(choices) if node.endless and not node.choices and _size(node.chars) >= _WIDE]
+    _check_rows(choices)
+    for looked_at in parser.looked_at:
+        for sequence in looked_at:
+            _check_sequence(sequence, fails_after=True)
+        _check_rows(looked_at)
     if len(wide) > MOST_WIDE and _last_can_fail(choices, wide):
         raise ValueError(REASON.format(f"it has more than {MOST_WIDE} repetitions of any character"))
 
@@ -80,10 +97,40 @@ def _last_can_fail(choices: list[list[_Node]], wide: list[_Node]) -> bool:
     return any(node.can_fail for node in everything[last + 1 :])
 
 
+def _check_rows(choices: list[list[_Node]]) -> None:
+    """Refuses neighbours that all take the same characters, where something behind them can fail."""
+    for sequence in choices:
+        last = _last_failing(sequence)
+        for start, node in enumerate(sequence[:last]):
+            if node.endless or node.low == 0:
+                _check_row(sequence[start:last])
+            _check_rows(node.choices)
+        for node in sequence[last:]:
+            _check_rows(node.choices)
+
+
+def _check_row(sequence: list[_Node]) -> None:
+    common, endless, optional = _EVERYTHING, 0, 0
+    for node in sequence:
+        common &= node.chars
+        if node.choices or node.zero_width or not common:
+            return
+        endless += node.endless
+        optional += node.low == 0
+        if endless > MOST_WIDE or optional > MOST_OPTIONAL:
+            raise ValueError(REASON.format("many neighbours can take the same text"))
+
+
+def _last_failing(sequence: list[_Node]) -> int:
+    """The place of the last part that can fail; 0 where none can."""
+    return max((position for position, node in enumerate(sequence) if node.can_fail), default=0)
+
+
 def _check_sequence(sequence: list[_Node], *, fails_after: bool) -> None:
+    last = _last_failing(sequence)
     for position, node in enumerate(sequence):
-        after = fails_after or any(later.can_fail for later in sequence[position + 1 :])
-        if node.endless and node.choices and after:
+        after = fails_after or position < last
+        if (node.endless or node.often) and node.choices and after:
             _check_repeated(node)
         for choice in node.choices:
             _check_sequence(choice, fails_after=after or (node.endless and any(n.can_fail for n in choice)))
@@ -173,7 +220,9 @@ _SPACE = _set(*" \t\n\r\f\v")
 _CLASSES = {"d": _DIGITS, "w": _WORD, "s": _SPACE}
 _CLASSES |= {name.upper(): _EVERYTHING & ~chars for name, chars in _CLASSES.items()}
 _TIMES = re.compile(r"(\*|\+|\?|\{(\d+)(,(\d*))?\})([+?]?)")
-_OPENING = re.compile(r"\?(?:(<?[=!])|(>)|(?::|[a-z-]+:))")
+_OPENING = re.compile(r"\?(?:(<?[=!])|(>)|(?:[:|]|[A-Za-z^-]+:|P?<[^>]*>|'[^']*'))")
+_ALONE = re.compile(r"\?(?:#[^)]*|[a-zA-Z^-]*)\)")
+_CALLS = re.compile(r"\?(?:R|[+-]?\d|&|P[>=]|\()")
 
 
 class _Parser:
@@ -183,6 +232,7 @@ class _Parser:
         self.text = pattern
         self.at = 0
         self.refers_back = False
+        self.looked_at: list[list[list[_Node]]] = []
 
     def choices(self, *, inside: bool = False) -> list[list[_Node]]:
         found: list[list[_Node]] = [[]]
@@ -213,6 +263,13 @@ class _Parser:
         return _Node(_EVERYTHING if character == "." else _set(character))
 
     def _group(self) -> _Node:
+        if alone := _ALONE.match(self.text, self.at):
+            self.refers_back |= self.text.startswith("?R", self.at)
+            self.at = alone.end()
+            return _Node(choices=[[]])
+        if _CALLS.match(self.text, self.at):
+            self.refers_back = True
+            raise _NotUnderstood
         found = _OPENING.match(self.text, self.at)
         if found:
             self.at = found.end()
@@ -221,6 +278,8 @@ class _Parser:
         choices = self.choices(inside=True)
         self.at += 1
         looks = bool(found and found[1])
+        if looks:
+            self.looked_at.append(choices)
         return _Node(choices=[[]] if looks else choices, zero_width=looks)
 
     def _escape(self) -> _Node:
@@ -260,6 +319,8 @@ class _Parser:
         self.at = found.end()
         low = {"*": 0, "?": 0, "+": 1}.get(found[1], int(found[2] or 0))
         endless = found[1] in ("*", "+") or (found[3] is not None and not found[4])
-        many = int(found[4] or found[2] or 0) > 20
-        node.low, node.endless = low, (endless or many) and found[5] != "+"
+        high = int(found[4] or found[2] or 0)
+        gives_back = found[5] != "+"
+        node.low, node.endless = low, (endless or high - low > _FEW or high > 20) and gives_back
+        node.often = (endless or high > _FEW) and gives_back
         return node

@@ -68,14 +68,17 @@ class Canaries:
         tell_inert(claim.source, claim.ref.field.child("path"), why, self.findings, *related)
 
 
-def tell_strays(strays: Iterable[Claim], sources: Iterable[Source], findings: Findings) -> None:
-    """Canaries of hosts that there are not, and those of default backends."""
+def tell_strays(strays: Iterable[Claim], findings: Findings) -> None:
+    """Canaries of a host that there is not."""
     for claim in strays:
         tell_inert(claim.source, claim.ref.field.child("path"), "No other Ingress has its host.", findings)
-    for source in sources:
-        if source.policy.canary and source.ingress.spec.default_backend is not None:
-            why = "A default backend shares no requests: name the host and the path in a rule."
-            tell_inert(source, FieldPath("spec.defaultBackend"), why, findings)
+
+
+def tell_of_default_backend(source: Source, findings: Findings) -> None:
+    """A canary that has one."""
+    if source.policy.canary and source.ingress.spec.default_backend is not None:
+        why = "A default backend shares no requests: name the host and the path in a rule."
+        tell_inert(source, FieldPath("spec.defaultBackend"), why, findings)
 
 
 def tell_inert(source: Source, where: FieldPath, why: str, findings: Findings, *related: ObjectKey) -> None:

@@ -15,7 +15,6 @@ from controller.model.configuration import DEFAULT_CERTIFICATE, Certificate
 from controller.model.diagnostics import Effect
 from controller.model.options import Options
 from controller.model.refs import FieldPath, Kind, ObjectKey
-from controller.state.snapshot import Snapshot
 from controller.translate.findings import Findings
 from controller.translate.hosts import normalise_host
 from controller.translate.tls import (
@@ -26,6 +25,7 @@ from controller.translate.tls import (
     covers,
     still_good,
 )
+from controller.translate.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,13 @@ BY_DEFAULT = HostTls(True, DEFAULT_CERTIFICATE)
 
 @dataclass(slots=True)
 class Certificates:
-    """Looks Secrets up, remembers those in use and those that are missing."""
+    """Looks Secrets up, remembers those in use and those that are missing.
 
-    snapshot: Snapshot
+    `moments`: seconds since the epoch at which something would come out otherwise. `looked_back`: what was found among
+    the certificates served so far, by id.
+    """
+
+    view: View
     options: Options
     findings: Findings
     cache: CertificateCache
@@ -52,6 +56,8 @@ class Certificates:
     now: int
     used: dict[str, Certificate] = field(default_factory=dict)
     referenced: set[ObjectKey] = field(default_factory=set)
+    moments: set[int] = field(default_factory=set)
+    looked_back: dict[str, Certificate | None] = field(default_factory=dict)
     _told: set[tuple[ObjectKey, str]] = field(default_factory=set)
 
     def tls_of(self, host: str, ingresses: Sequence[Ingress]) -> HostTls:
@@ -72,26 +78,19 @@ class Certificates:
         self.used[certificate.id] = certificate
         return HostTls(True, certificate.id)
 
-    def for_other_name(self, name: str, certificate: str | None) -> str | None:
-        """What an alias of a host shows: the host's certificate if it is valid for the alias, else the default one."""
-        own = self.used.get(certificate or "")
-        if certificate is None or (own is not None and covers(own, name)):
-            return certificate
-        return DEFAULT_CERTIFICATE
-
     def default(self) -> str | None:
         """The certificate of --default-ssl-certificate; None leaves the self-signed one of this start."""
         key = self.options.default_ssl_certificate
         if key is None:
             return None
         self.referenced.add(key)
-        secret = self.snapshot.secrets.get(key)
+        secret = self.view.secret(key)
         try:
             if secret is None:
                 raise CertificateFault("secret-not-found", "it does not exist")
             certificate = self.cache.certificate_of(secret)
         except CertificateFault as fault:
-            certificate_kept = still_good(self.kept, certificate_id(key), self.now) if secret else None
+            certificate_kept = self._served_so_far(certificate_id(key)) if secret else None
             self.findings.error(
                 "default-certificate-unusable",
                 key,
@@ -119,8 +118,9 @@ class Certificates:
     def _quiet_lookup(self, namespace: str, name: str) -> Certificate | None:
         if not name:
             return None
-        self.referenced.add(ObjectKey(Kind.SECRET, namespace, name))
-        secret = self.snapshot.secret(namespace, name)
+        key = ObjectKey(Kind.SECRET, namespace, name)
+        self.referenced.add(key)
+        secret = self.view.secret(key)
         try:
             return self.cache.certificate_of(secret) if secret else None
         except CertificateFault:
@@ -130,7 +130,7 @@ class Certificates:
         owner = ObjectKey(Kind.INGRESS, ingress.metadata.namespace, ingress.metadata.name)
         key = ObjectKey(Kind.SECRET, ingress.metadata.namespace, name)
         self.referenced.add(key)
-        secret = self.snapshot.secrets.get(key)
+        secret = self.view.secret(key)
         if secret is None:
             self.findings.warning(
                 "secret-not-found",
@@ -149,7 +149,7 @@ class Certificates:
     def _fall_back(
         self, owner: ObjectKey, key: ObjectKey, where: FieldPath, fault: CertificateFault
     ) -> Certificate | None:
-        kept = still_good(self.kept, certificate_id(key), self.now)
+        kept = self._served_so_far(certificate_id(key))
         effect = Effect.PREVIOUS_VERSION_SERVED if kept else Effect.DEFAULT_CERTIFICATE_SERVED
         self.findings.error(
             fault.code, owner, where, f"Secret {key.path} cannot be used: {fault}.", effect, related=(key,)
@@ -160,6 +160,12 @@ class Certificates:
                 fault.code, key, FieldPath("data"), f"The Secret cannot be used: {fault}.", effect, related=(owner,)
             )
         return kept
+
+    def _served_so_far(self, identity: str) -> Certificate | None:
+        found = self.looked_back[identity] = self.kept.get(identity)
+        if found is not None:
+            self.moments.add(found.not_after)
+        return still_good(self.kept, identity, self.now)
 
     def _fits(self, certificate: Certificate, host: str, ingress: Ingress, where: FieldPath) -> bool:
         owner = ObjectKey(Kind.INGRESS, ingress.metadata.namespace, ingress.metadata.name)
@@ -180,11 +186,20 @@ class Certificates:
     def _warn_of_end(
         self, certificate: Certificate, owner: ObjectKey, where: FieldPath, related: tuple[ObjectKey, ...]
     ) -> None:
+        self.moments |= {certificate.not_after - SOON, certificate.not_after}
         if certificate.not_after > self.now + SOON:
             return
         code = "certificate-expired" if certificate.not_after <= self.now else "certificate-expires-soon"
         message = "The certificate has run out." if code == "certificate-expired" else "The certificate runs out soon."
         self.findings.warning(code, owner, where, message, Effect.NONE, related=related)
+
+
+def for_other_name(name: str, certificate: str | None, used: Mapping[str, Certificate]) -> str | None:
+    """What an alias of a host shows: the host's certificate if it is valid for the alias, else the default one."""
+    own = used.get(certificate or "")
+    if certificate is None or (own is not None and covers(own, name)):
+        return certificate
+    return DEFAULT_CERTIFICATE
 
 
 def _same_name(listed: str, host: str) -> bool:

@@ -47,7 +47,7 @@ class Choices:
         own, rules = claim.source.policy, claim.source.policy.canary
         backend = claim.backend.service
         namespace = claim.source.key.namespace
-        if rules is None or backend is None or self.upstreams.snapshot.service(namespace, backend.name) is None:
+        if rules is None or backend is None or not self.upstreams.exists(namespace, backend.name):
             where = claim.ref.field.child("backend")
             tell_inert(claim.source, where, "Its backend is no Service that exists.", self.findings)
             return None

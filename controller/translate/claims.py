@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from controller.k8s.ingress import Backend, Ingress
 from controller.model.configuration import CATCH_ALL
 from controller.model.diagnostics import Effect
-from controller.model.refs import FieldPath, Kind, ObjectKey, RuleRef
+from controller.model.refs import FieldPath, ObjectKey, RuleRef
 from controller.translate.annotations.policies import IngressPolicy
 from controller.translate.findings import Findings
 from controller.translate.hosts import normalise_host
+from controller.translate.order import Age
 
 PATH_TYPES = frozenset({"Exact", "Prefix", "ImplementationSpecific"})
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One Ingress with its annotations read. `position`: its place among all, oldest first."""
+    """One Ingress with its annotations read. `age`: its place among all, oldest first."""
 
     key: ObjectKey
     ingress: Ingress
     policy: IngressPolicy
-    position: int = 0
+    age: Age
+
+    @property
+    def is_default_alone(self) -> bool:
+        """Whether it is no more than a default backend, of the catch-all then."""
+        return not self.ingress.spec.rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +59,26 @@ class HostClaims:
     canaries: list[Claim] = field(default_factory=list)
 
 
-def claims_by_host(sources: Iterable[Source], findings: Findings) -> dict[str, HostClaims]:
-    """Claims by normalised host; the catch-all is always there. A canary makes no host of its own."""
-    hosts: dict[str, HostClaims] = {CATCH_ALL: HostClaims(CATCH_ALL)}
-    for source in sources:
+def claims_of(source: Source, findings: Findings) -> dict[str, tuple[Claim, ...]]:
+    """What one Ingress asks for, by normalised host, in the order of its rules."""
+    hosts: dict[str, list[Claim]] = {}
+    for position, rule in enumerate(source.ingress.spec.rules):
+        host = _host_of(rule.host, source, position, findings)
+        if host is not None:
+            hosts.setdefault(host, []).extend(_claims_of(source, position, findings))
+    return {host: tuple(claims) for host, claims in hosts.items()}
+
+
+def claims_on(host: str, asking: Iterable[tuple[Source, tuple[Claim, ...]]]) -> HostClaims:
+    """What all Ingresses ask for on a host, given oldest first. A canary makes no host of its own."""
+    found = HostClaims(host)
+    for source, claims in asking:
         if source.policy.canary:
-            continue
-        for position, rule in enumerate(source.ingress.spec.rules):
-            host = _host_of(rule.host, source, position, findings)
-            if host is None:
-                continue
-            entry = hosts.setdefault(host, HostClaims(host))
-            if source not in entry.sources[-1:]:
-                entry.sources.append(source)
-            entry.claims += _claims_of(source, position, findings)
-    return hosts
-
-
-def add_canaries(hosts: Mapping[str, HostClaims], sources: Iterable[Source], findings: Findings) -> list[Claim]:
-    """Sorts the canaries by the hosts that there are, and returns those of other hosts."""
-    strays: list[Claim] = []
-    for source in sources:
-        for position, rule in enumerate(source.ingress.spec.rules if source.policy.canary else ()):
-            host = _host_of(rule.host, source, position, findings)
-            if host is not None:
-                claims = _claims_of(source, position, findings)
-                (hosts[host].canaries if host in hosts else strays).extend(claims)
-    return strays
+            found.canaries += claims
+        else:
+            found.sources.append(source)
+            found.claims += claims
+    return found
 
 
 def _claims_of(source: Source, position: int, findings: Findings) -> Iterator[Claim]:
@@ -118,7 +117,3 @@ def _tell_of_path_type(source: Source, ref: RuleRef, path_type: str, findings: F
         Effect.PATH_UNSERVED,
         "Use Exact, Prefix or ImplementationSpecific.",
     )
-
-
-def source_key(ingress: Ingress) -> ObjectKey:
-    return ObjectKey(Kind.INGRESS, ingress.metadata.namespace, ingress.metadata.name)

@@ -56,19 +56,18 @@ def backend_tls_of(features: Iterable[LocationFeature]) -> BackendTls | None:
     return next((feature for feature in features if isinstance(feature, BackendTls)), None)
 
 
-def settle_backend_tls(hosts: Mapping[str, HostClaims], *, share: bool) -> None:
+def settle_backend_tls(host: HostClaims, *, share: bool) -> None:
     """Give each Ingress of a host the TLS settings that count there.
 
     `share`: the Secret that the oldest Ingress of a host names is for the others of its namespace, too. So
     ingress-nginx had it (by settings of the whole server), though across namespaces, where it would show the
     certificate of one team to the pods of another.
     """
-    for host in hosts.values():
-        if any(backend_tls_of(source.policy.locations) for source in host.sources):
-            shared = _shared(host) if share else {}
-            host.sources = [_settled(source, shared, _only_name(host)) for source in host.sources]
-            by_key = {source.key: source for source in host.sources}
-            host.claims = [replace(claim, source=by_key[claim.source.key]) for claim in host.claims]
+    if any(backend_tls_of(source.policy.locations) for source in host.sources):
+        shared = _shared(host) if share else {}
+        host.sources = [_settled(source, shared, _only_name(host)) for source in host.sources]
+        by_key = {source.key: source for source in host.sources}
+        host.claims = [replace(claim, source=by_key[claim.source.key]) for claim in host.claims]
 
 
 def _shared(host: HostClaims) -> dict[str, BackendTls]:

@@ -7,7 +7,6 @@ check, no redirect, and no loop, since what guards the path of the service is no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import unquote
 
@@ -21,15 +20,12 @@ from controller.translate.findings import Findings
 _TLS = {Protocol.HTTP: False, Protocol.HTTPS: True, Protocol.AUTO_HTTP: False}
 
 
-def settle_own_hosts(
-    servers: Mapping[str, Server], annotation: str, configmap: ObjectKey | None, findings: Findings
-) -> dict[str, Server]:
-    """The servers, each question of an own host with its upstream. What nobody could answer closes the location.
+def settle_own_hosts(server: Server, annotation: str, configmap: ObjectKey | None, findings: Findings) -> Server:
+    """The server, each question of its own host with its upstream. What nobody could answer closes the location.
 
     `annotation`: full name of `auth-url`. `configmap`: whose `global-auth-url` it else was.
     """
-    settling = _Settling(annotation, configmap, findings)
-    return {host: settling.server(server) for host, server in servers.items()}
+    return _Settling(annotation, configmap, findings).server(server)
 
 
 class _Settling:

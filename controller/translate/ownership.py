@@ -12,64 +12,51 @@ the controller as a whole) is for namespaces whose annotation has `*`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from controller.model.configuration import CATCH_ALL
 from controller.model.diagnostics import Effect
 from controller.model.features.client_certificates import ClientCertificates
 from controller.model.options import HostOwnership, Options
-from controller.model.refs import FieldPath, Kind, ObjectKey
-from controller.state.snapshot import Snapshot
+from controller.model.refs import FieldPath, ObjectKey
 from controller.translate.annotations.annotation import OUR_PREFIX
 from controller.translate.claims import HostClaims, Source
 from controller.translate.findings import Findings
 from controller.translate.hosts import wildcard_of
+from controller.translate.view import View
 
 DECLARES = f"{OUR_PREFIX}hosts"
 EVERY_HOST = "*"
 
 
+Refused = frozenset[tuple[ObjectKey, str]]
+"""Ingresses, each with a host that it may not have."""
+
+
 @dataclass(slots=True)
 class Ownership:
-    """Decides for one build. `_first`: hosts in use so far, each with its owner's namespace."""
+    """Decides who may use a host. `_first`: hosts in use so far, each with its owner's namespace."""
 
-    snapshot: Snapshot
+    view: View
     options: Options
     findings: Findings
     _first: dict[str, str] = field(default_factory=dict)
     _below: dict[str, set[str]] = field(default_factory=dict)
 
-    def of_catch_all(self, sources: Sequence[Source]) -> Sequence[Source]:
-        """The Ingresses without those that are nothing but a default backend and may not have the catch-all."""
-        if self.options.host_ownership is HostOwnership.OFF:
-            return sources
-        return [source for source in sources if source.ingress.spec.rules or not self._refused(source, CATCH_ALL)]
+    @property
+    def decides(self) -> bool:
+        return self.options.host_ownership is not HostOwnership.OFF
 
-    def keep(self, hosts: Mapping[str, HostClaims]) -> dict[str, HostClaims]:
-        """The hosts, each with what may be on it. The catch-all is always there."""
-        if self.options.host_ownership is not HostOwnership.OFF:
-            hosts = self._owned(hosts)
-        return {host: self._settled(claims) for host, claims in hosts.items()}
+    def refused(self, asking: Iterable[tuple[Source, Iterable[str]]]) -> Refused:
+        """`asking`: all Ingresses, oldest first, each with its hosts. Whoever is not refused has the host.
 
-    # -- who may use a host
-
-    def _owned(self, hosts: Mapping[str, HostClaims]) -> dict[str, HostClaims]:
-        asking = sorted(
-            ((source, host) for host, claims in hosts.items() for source in claims.sources),
-            key=lambda pair: (pair[0].position, pair[1]),
-        )
-        refused = {(source.key, host) for source, host in asking if self._refused(source, host)}
-        found = {}
-        for host, claims in hosts.items():
-            left = [source for source in claims.sources if (source.key, host) not in refused]
-            if left or host == CATCH_ALL:
-                kept = [claim for claim in claims.claims if (claim.source.key, host) not in refused]
-                found[host] = HostClaims(host, left, kept)
-        return found
+        An Ingress without rules asks for the catch-all; a canary asks for nothing.
+        """
+        wanted = [(source, host) for source, hosts in asking for host in _asked_for(source, hosts)]
+        return frozenset((source.key, host) for source, host in wanted if self._refused(source, host))
 
     def _refused(self, source: Source, host: str) -> bool:
-        """Oldest Ingress first: whoever is not refused has the host."""
         reason = self._reason(source.key.namespace, host)
         if reason is None:
             self._first.setdefault(host, source.key.namespace)
@@ -93,7 +80,7 @@ class Ownership:
         return f"it belongs to the namespace {other!r}, which used it first" if other else None
 
     def _declared(self, namespace: str) -> frozenset[str]:
-        found = self.snapshot.namespaces.get(ObjectKey(Kind.NAMESPACE, "", namespace))
+        found = self.view.namespace(namespace)
         text = (found.metadata.annotations or {}).get(DECLARES, "") if found else ""
         return frozenset(item.strip().lower() for item in text.split(",") if item.strip())
 
@@ -110,34 +97,40 @@ class Ownership:
 
     def may_use(self, namespace: str, host: str) -> bool:
         """Whether a further name (an alias) of a host of this namespace is free for it."""
-        return self.options.host_ownership is HostOwnership.OFF or self._reason(namespace, host) is None
+        return not self.decides or self._reason(namespace, host) is None
 
-    # -- settings of the whole host
 
-    def _settled(self, claims: HostClaims) -> HostClaims:
-        if not claims.sources or not any(_foreign(source, claims) for source in claims.sources):
-            return claims
-        by_key = {s.key: self._without_say(s, claims) if _foreign(s, claims) else s for s in claims.sources}
-        return HostClaims(
-            claims.host,
-            [by_key[source.key] for source in claims.sources],
-            [replace(claim, source=by_key[claim.source.key]) for claim in claims.claims],
-        )
+def _asked_for(source: Source, hosts: Iterable[str]) -> Iterable[str]:
+    if source.is_default_alone:
+        return (CATCH_ALL,)
+    return () if source.policy.canary else sorted(hosts)
 
-    def _without_say(self, source: Source, claims: HostClaims) -> Source:
-        owner = claims.sources[0].key
-        self.findings.warning(
-            "host-settings-foreign",
-            source.key,
-            FieldPath("metadata.annotations"),
-            f"{claims.host or 'The catch-all'} belongs to the namespace {owner.namespace!r}, so it does not get the "
-            "settings that an Ingress of another one has for the whole host.",
-            Effect.SETTING_IGNORED,
-            related=(owner,),
-        )
-        asks = any(isinstance(feature, ClientCertificates) for feature in source.policy.servers)
-        policy = replace(source.policy, servers=(), forbidden=source.policy.forbidden or asks)
-        return replace(source, policy=policy)
+
+# -- settings of the whole host
+
+
+def settle_settings(claims: HostClaims, findings: Findings) -> None:
+    """Takes the say over the whole host from Ingresses of other namespaces than the owner's."""
+    if any(_foreign(source, claims) for source in claims.sources):
+        by_key = {s.key: _without_say(s, claims, findings) if _foreign(s, claims) else s for s in claims.sources}
+        claims.sources = [by_key[source.key] for source in claims.sources]
+        claims.claims = [replace(claim, source=by_key[claim.source.key]) for claim in claims.claims]
+
+
+def _without_say(source: Source, claims: HostClaims, findings: Findings) -> Source:
+    owner = claims.sources[0].key
+    findings.warning(
+        "host-settings-foreign",
+        source.key,
+        FieldPath("metadata.annotations"),
+        f"{claims.host or 'The catch-all'} belongs to the namespace {owner.namespace!r}, so it does not get the "
+        "settings that an Ingress of another one has for the whole host.",
+        Effect.SETTING_IGNORED,
+        related=(owner,),
+    )
+    asks = any(isinstance(feature, ClientCertificates) for feature in source.policy.servers)
+    policy = replace(source.policy, servers=(), forbidden=source.policy.forbidden or asks)
+    return replace(source, policy=policy)
 
 
 def _foreign(source: Source, claims: HostClaims) -> bool:

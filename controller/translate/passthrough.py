@@ -33,22 +33,21 @@ _FEATURE = TlsPassthrough()
 _WITH_TLS = {Protocol.HTTP: Protocol.HTTPS, Protocol.AUTO_HTTP: Protocol.HTTPS, Protocol.GRPC: Protocol.GRPCS}
 
 
-def settle_passthrough(hosts: Mapping[str, HostClaims], annotation: str, findings: Findings) -> None:
-    """Takes the feature from hosts that cannot have it, and has the pods of the others spoken to in TLS."""
-    for host in hosts.values():
-        askers = [source.key for source in host.sources if _FEATURE in source.policy.servers]
-        if not askers:
-            continue
-        reason = _hindrance(host)
-        if reason:
-            _tell(askers, annotation, reason, findings)
-            host.sources = [
-                replace(s, policy=replace(s.policy, servers=tuple(f for f in s.policy.servers if f != _FEATURE)))
-                for s in host.sources
-            ]
-        else:
-            root = _backend(next(claim for claim in host.claims if claim.path == "/"))
-            host.claims = [_in_tls(claim) if _backend(claim) == root else claim for claim in host.claims]
+def settle_passthrough(host: HostClaims, annotation: str, findings: Findings) -> None:
+    """Takes the feature from a host that cannot have it, and has the pods of one that can spoken to in TLS."""
+    askers = [source.key for source in host.sources if _FEATURE in source.policy.servers]
+    if not askers:
+        return
+    reason = _hindrance(host)
+    if reason:
+        _tell(askers, annotation, reason, findings)
+        host.sources = [
+            replace(s, policy=replace(s.policy, servers=tuple(f for f in s.policy.servers if f != _FEATURE)))
+            for s in host.sources
+        ]
+    else:
+        root = _backend(next(claim for claim in host.claims if claim.path == "/"))
+        host.claims = [_in_tls(claim) if _backend(claim) == root else claim for claim in host.claims]
 
 
 def passthrough_of(

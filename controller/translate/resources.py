@@ -14,17 +14,17 @@ from controller.model.configuration import ProxyPass, Return
 from controller.model.options import Options
 from controller.model.refs import FieldPath, Kind, ObjectKey
 from controller.model.secretbytes import SecretBytes
-from controller.state.snapshot import Snapshot
 from controller.translate.backends import Upstreams
+from controller.translate.view import View
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 @dataclass(slots=True)
 class Resources:
-    """Lookups of one build. `secrets`, `configmaps`: every key asked for. `files`: what nginx shall find, by name."""
+    """Lookups of one step. `secrets`, `configmaps`: every key asked for. `files`: what nginx shall find, by name."""
 
-    snapshot: Snapshot
+    view: View
     options: Options
     upstreams: Upstreams
     secrets: set[ObjectKey] = field(default_factory=set)
@@ -33,14 +33,14 @@ class Resources:
 
     def secret(self, key: ObjectKey) -> Secret | None:
         self.secrets.add(key)
-        return self.snapshot.secrets.get(key)
+        return self.view.secret(key)
 
     def configmap(self, key: ObjectKey) -> ConfigMap | None:
         self.configmaps.add(key)
-        return self.snapshot.configmaps.get(key)
+        return self.view.configmap(key)
 
     def service(self, namespace: str, name: str) -> Service | None:
-        return self.snapshot.service(namespace, name)
+        return self.view.service(ObjectKey(Kind.SERVICE, namespace, name))
 
     def upstream_of(
         self, namespace: str, name: str, port: int | str | None, owner: ObjectKey, where: FieldPath

@@ -12,14 +12,11 @@ from controller.model.policy import LocationPolicy, Protocol
 from controller.model.refs import FieldPath, RuleRef
 from controller.translate.annotations.policies import IngressPolicy
 from controller.translate.backends import Target, Upstreams
-from controller.translate.certificates import Certificates, HostTls
+from controller.translate.certificates import Certificates
 from controller.translate.claims import HostClaims, Source
 from controller.translate.dialects import dialect_of
 from controller.translate.findings import Findings
-from controller.translate.hosts import wildcard_of
 from controller.translate.locations import Locations
-from controller.translate.names import OtherNamesOf
-from controller.translate.ownership import Ownership
 
 EVERYTHING = PathMatch(MatchKind.PREFIX, "/")
 _ROOTS = (EVERYTHING, PathMatch(MatchKind.REGEX, "/"))
@@ -28,36 +25,26 @@ NOT_FOUND = Location(EVERYTHING, Return(404), None)
 
 @dataclass(slots=True)
 class Servers:
-    """Builds every server of a configuration."""
+    """Builds one server after the other."""
 
     locations: Locations
     upstreams: Upstreams
     certificates: Certificates
     findings: Findings
-    ownership: Ownership
     default_target: Target | None
     everyones: tuple[LocationFeature, ...] = ()
     """What the default backend has where no Ingress has a word."""
 
-    def build(self, hosts: dict[str, HostClaims], sources: Sequence[Source]) -> dict[str, Server]:
-        """Servers by host, in the order of their names; the catch-all is always there."""
-        tls = {host: self._tls_of(claims) for host, claims in hosts.items()}
-        servers = {host: self._server(hosts[host], tls, sources) for host in sorted(hosts)}
-        named = OtherNamesOf(self.certificates, self.findings, self.ownership).give(servers, hosts)
-        return dict(sorted(named.items()))
-
-    def _tls_of(self, claims: HostClaims) -> HostTls:
-        return self.certificates.tls_of(claims.host, [source.ingress for source in claims.sources])
-
-    def _server(self, claims: HostClaims, tls: dict[str, HostTls], sources: Sequence[Source]) -> Server:
-        own = tls[claims.host]
-        wildcard = tls.get(wildcard_of(claims.host)) if claims.host and not claims.host.startswith("*.") else None
+    def of(self, claims: HostClaims, *, below_tls: bool, defaults: Sequence[Source] = ()) -> Server:
+        """The server of one host. `below_tls`: its wildcard host has a tls section. `defaults`: for the catch-all,
+        the Ingresses that are nothing but a default backend, oldest first."""
+        own = self.certificates.tls_of(claims.host, [source.ingress for source in claims.sources])
         # Only a named host can redirect for its certificate: the catch-all's requests name hosts that have none.
-        enabled = claims.host != CATCH_ALL and (own.enabled or bool(wildcard and wildcard.enabled))
+        enabled = claims.host != CATCH_ALL and (own.enabled or below_tls)
         regex = self.locations.is_regex(claims)
         locations = self.locations.of_host(claims, tls=enabled, regex=regex)
         if claims.host == CATCH_ALL:
-            fallback, locations = self._catch_all_fallback(claims, locations, sources)
+            fallback, locations = self._catch_all_fallback(claims, locations, defaults)
         else:
             fallback = self._fallback(claims.sources[0], tls=enabled)
         return Server(
@@ -101,10 +88,10 @@ class Servers:
         )
 
     def _catch_all_fallback(
-        self, claims: HostClaims, locations: tuple[Location, ...], sources: Sequence[Source]
+        self, claims: HostClaims, locations: tuple[Location, ...], defaults: Sequence[Source]
     ) -> tuple[Location, tuple[Location, ...]]:
         """An Ingress that is nothing but a default backend takes `/` before any rule without a host."""
-        ruleless = self._ruleless_default(sources)
+        ruleless = self._ruleless_default(defaults)
         if ruleless is not None:
             root = next((loc for loc in locations if loc.match in _ROOTS and loc.origin), None)
             if root is not None and root.origin and ruleless.origin:
@@ -118,11 +105,11 @@ class Servers:
         settings = replace(NOT_FOUND.policy, features=self.everyones)
         return self._fallback_to(None, None, IngressPolicy(), settings), locations
 
-    def _ruleless_default(self, sources: Sequence[Source]) -> Location | None:
+    def _ruleless_default(self, defaults: Sequence[Source]) -> Location | None:
         found: Location | None = None
-        for source in sources:
+        for source in defaults:
             backend = source.ingress.spec.default_backend
-            if backend is None or source.ingress.spec.rules or source.policy.canary:
+            if backend is None or source.policy.canary:
                 continue
             ref = RuleRef(source.key, -1, -1)
             if found is not None and found.origin is not None:

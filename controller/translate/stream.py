@@ -17,9 +17,9 @@ from controller.model.diagnostics import Effect
 from controller.model.options import Options
 from controller.model.refs import FieldPath, Kind, ObjectKey
 from controller.model.stream import StreamServer, StreamUpstream, Transport
-from controller.state.snapshot import Snapshot
 from controller.translate.backends import external_refusal, find_port
 from controller.translate.findings import Findings
+from controller.translate.view import View
 
 _NAME = "[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?"
 _ENTRY = re.compile(rf"({_NAME})/({_NAME}):([A-Za-z0-9-]{{1,63}})(?::(PROXY)?(?::(PROXY)?)?)?", re.IGNORECASE)
@@ -38,7 +38,7 @@ class _Refused(Exception):
 class StreamServices:
     """Reads both ConfigMaps; `upstreams` holds each upstream that is in use."""
 
-    snapshot: Snapshot
+    view: View
     options: Options
     findings: Findings
     upstreams: dict[str, StreamUpstream] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class StreamServices:
         return tuple(server for key, transport in named if key for server in self._of(key, transport))
 
     def _of(self, key: ObjectKey, transport: Transport) -> list[StreamServer]:
-        found = self.snapshot.configmaps.get(key)
+        found = self.view.configmap(key)
         data: Mapping[str, str] = found.data if found else {}
         if data and not self.options.has_stream:
             self.findings.error(
@@ -96,7 +96,7 @@ class StreamServices:
                 "stream-entry-invalid", f"{shown} is not of the form namespace/service:port[:PROXY[:PROXY]]."
             )
         namespace, name, port, accepts, sends = found.groups()
-        service = self.snapshot.service(namespace, name)
+        service = self.view.service(ObjectKey(Kind.SERVICE, namespace, name))
         if service is None:
             raise _Refused("service-not-found", f"There is no Service {namespace}/{name}.")
         upstream = self._upstream(service, port, transport)

@@ -25,12 +25,28 @@ SOON = 10 * 86_400
 """Seconds before its end from which a certificate is warned about."""
 
 
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises for what it cannot read: at once, or when a part like the key or the names is asked for."""
+
+
 class CertificateFault(Exception):
     """A Secret that cannot be served. `code` is the diagnostic's."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+    def again(self) -> CertificateFault:
+        """The same, without the frames that it was raised in: they would keep all they know alive with it."""
+        return CertificateFault(self.code, str(self))
 
 
 @dataclass(slots=True)
@@ -48,7 +64,7 @@ class CertificateCache:
             known = (identity, _attempt(key, secret))
             self.parsed[key] = known
         if isinstance(known[1], CertificateFault):
-            raise known[1]
+            raise known[1].again()
         return known[1]
 
     def keep_only(self, keys: frozenset[ObjectKey]) -> None:
@@ -64,6 +80,13 @@ def certificate_id(secret: ObjectKey) -> str:
 
 def parse_pair(identity: str, secret: ObjectKey | None, chain_pem: bytes, key_pem: bytes) -> Certificate:
     """Raises `CertificateFault` where the two do not make a pair."""
+    try:
+        return _parse_pair(identity, secret, chain_pem, key_pem)
+    except UNREADABLE as error:
+        raise CertificateFault("certificate-unreadable", "tls.crt or tls.key has a part that cannot be read") from error
+
+
+def _parse_pair(identity: str, secret: ObjectKey | None, chain_pem: bytes, key_pem: bytes) -> Certificate:
     chain = _load_chain(chain_pem)
     leaf = chain[0]
     key = _load_key(key_pem)
@@ -113,13 +136,13 @@ def _attempt(key: ObjectKey, secret: Secret) -> Certificate | CertificateFault:
     try:
         return parse_pair(certificate_id(key), key, crt.reveal(), private.reveal())
     except CertificateFault as fault:
-        return fault
+        return fault.again()
 
 
 def _load_chain(pem: bytes) -> list[x509.Certificate]:
     try:
         chain = x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CertificateFault("certificate-unreadable", "tls.crt is not a PEM certificate") from error
     return chain
 
@@ -128,7 +151,7 @@ def _load_key(pem: bytes) -> PrivateKeyTypes:
     try:
         # The match with the certificate is checked by us; the slow primality tests would add nothing.
         return serialization.load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=True)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: the key is encrypted
+    except UNREADABLE as error:  # TypeError: the key is encrypted
         raise CertificateFault("certificate-unreadable", "tls.key is not an unencrypted PEM private key") from error
 
 

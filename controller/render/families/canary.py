@@ -7,7 +7,7 @@ from controller.model.configuration import ProxyPass
 from controller.model.features.balancing import Canary, CanaryRules
 from controller.render.families.affinity import chosen_upstream, cookie_of, pod_of_cookie
 from controller.render.part import Context, Lines, Part, digest
-from controller.render.quoting import NginxText, literal, quoted, word
+from controller.render.quoting import NginxText, budgeted, literal, quoted, word
 from controller.render.request_headers import header_variable
 
 _YES, _NO = NginxText("1"), NginxText("0")
@@ -79,7 +79,7 @@ def _by_header(rules: CanaryRules, otherwise: NginxText) -> str:
         exact = "".join(char if char.isalnum() else f"\\{char}" for char in rules.header_value)
         return f"default {otherwise}; {quoted(f'~^{exact}$')} {_YES};"
     if rules.header_pattern:
-        return f"default {otherwise}; {quoted(f'~{rules.header_pattern}')} {_YES};"
+        return f"default {otherwise}; {quoted('~' + budgeted(rules.header_pattern))} {_YES};"
     return _always_or_never(otherwise)
 
 

@@ -23,6 +23,7 @@ worker_processes M 1 1
 worker_rlimit_nofile M 1 1
 worker_shutdown_timeout M 1 1
 worker_cpu_affinity M 1 *
+pcre_jit M 1 1
 events M 0 0
 worker_connections E 1 1
 multi_accept E 1 1
@@ -89,11 +90,12 @@ proxy_no_cache L 1 3
 proxy_cache_bypass L 1 3
 proxy_cache_methods L 1 3
 limit_req_zone H 3 3
-limit_conn_zone H 2 2
+limit_conn_zone H,T 2 2
 limit_req L 1 3
-limit_conn L 2 2
+limit_conn L,V 2 2
 limit_req_status H 1 1
 limit_conn_status H 1 1
+limit_conn_log_level T 1 1
 limit_rate H,L 1 1
 limit_rate_after H,L 1 1
 add_header H,S,L 2 3

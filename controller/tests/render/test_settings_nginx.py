@@ -213,7 +213,7 @@ def objections(data: dict[str, str], layout: Layout, directory: Path) -> str:
     ("key", "text", "line"),
     [
         ("ignore-invalid-headers", "false", "ignore_invalid_headers off;"),
-        ("access-log-path", "/dev/stderr", 'access_log "/dev/stderr" hr_access;'),
+        ("access-log-path", "/dev/stderr", 'access_log "/dev/stderr" hr_access buffer=4k flush=1s;'),
         ("error-log-level", "crit", "error_log stderr crit;"),
         ("ssl-ciphers", "ECDHE+AESGCM", 'ssl_ciphers "ECDHE+AESGCM";'),
         ("ssl-session-cache", "false", "ssl_session_cache off;"),
