@@ -12,21 +12,23 @@ import gc
 import logging
 import signal
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from controller import saved
 from controller.dataplane.binary import find_nginx, inspect_nginx
 from controller.dataplane.driver import DataPlane
+from controller.dataplane.replicas import replica_among
 from controller.dataplane.result import ApplyResult, Outcome
+from controller.dataplane.turn import Cause
 from controller.dataplane.worker_user import worker_user
 from controller.endpoints.external import ExternalNames, ExternalOptions, cluster_service, target_of, targets_of_urls
 from controller.endpoints.service import EndpointService
 from controller.endpoints.table import Address, port_label, restore
 from controller.findings import FindingsLog, with_quarantine
-from controller.kept import kept_certificates
+from controller.kept import kept_certificates, kept_default
 from controller.layouts import SavedPorts, layout_of, prepare_directories, sentinel_port_of, with_own_ports
-from controller.model.configuration import DEFAULT_CERTIFICATE, Configuration
+from controller.model.configuration import DEFAULT_CERTIFICATE, Configuration, References, Upstream
 from controller.model.diagnostics import Report
 from controller.model.errors import HeadraceError, NginxRefused
 from controller.model.fragments import FragmentSet
@@ -37,7 +39,7 @@ from controller.observe.compatibility import Identity
 from controller.observe.http import Sources as StatusPages
 from controller.observe.http import StatusServer
 from controller.observe.lag import sample_loop_lag
-from controller.observe.live import HoldState
+from controller.observe.live import HoldState, OldWorkerState
 from controller.observe.metrics import Metrics
 from controller.observe.requests import RequestLog
 from controller.outside import Outside, outside_of
@@ -53,6 +55,8 @@ logger = logging.getLogger(__name__)
 
 SAVE_INTERVAL = 1.0
 """Seconds between two savings of the endpoint table, where it changed."""
+
+TABLE = "endpoints.json"
 
 REFRESH_INTERVAL = 600.0
 """Seconds between builds without a change: certificates run out by themselves."""
@@ -78,17 +82,15 @@ async def serve(settings: Settings) -> int:
     if workers.directive.startswith("root"):
         logger.warning("workers run as root", extra={"reason": workers.reason})
     outside = await outside_of(settings)
-    saved = SavedPorts.load(settings.state_dir)
-    sentinel = sentinel_port_of(settings, saved)
+    ports = SavedPorts.load(settings.state_dir)
+    sentinel = sentinel_port_of(settings, ports)
     endpoints = EndpointService(
         hold_socket=str(directories[1] / "hold.sock"),
         sentinel_port=sentinel,
         loopback=settings.manifests is not None,
     )
-    table = settings.state_dir / "endpoints.json"
-    with suppress(OSError, ValueError):
-        endpoints.fill(restore(table.read_bytes()))
-    await endpoints.start(saved.resolvers)
+    _fill_from(settings.state_dir / TABLE, endpoints)
+    await endpoints.start(ports.resolvers)
     layout = layout_of(
         settings,
         found.binary,
@@ -99,6 +101,16 @@ async def serve(settings: Settings) -> int:
     )
     _say_hello(settings, layout, outside)
     return await App(settings, layout, outside, endpoints).run()
+
+
+def _fill_from(table: Path, endpoints: EndpointService) -> None:
+    """Answer as the last run did, where what it saved is whole."""
+    try:
+        endpoints.fill(restore(saved.load(table)))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as fault:
+        logger.warning("saved endpoints not usable", extra={"file": table.name, "error": str(fault)})
 
 
 def _say_hello(settings: Settings, layout: Layout, outside: Outside) -> None:
@@ -128,8 +140,7 @@ class App:
         self._store = Store(outside.expected)
         self._metrics = _metrics_of(settings, layout)
         self._requests = RequestLog(Path(layout.metrics_log), self._metrics.requests)
-        self._data_plane = DataPlane(layout, reload_interval=settings.reload_interval)
-        self.serial_reloads = False
+        self._data_plane = DataPlane(layout, limits=settings.reloads)
         kept = kept_certificates(Path(layout.certificates_dir))
         self._builder = Builder(with_own_ports(settings, layout), Renderer(layout), kept)
         self._reconciler = Reconciler(
@@ -148,9 +159,13 @@ class App:
         self._told = FindingsLog()
         self._report = Report()
         self._served: Configuration | None = None
+        self._references: References | None = None
+        self._upstreams: Mapping[str, Upstream] = {}
+        self._outside_upstreams: list[Upstream] = []
         self._stop = asyncio.Event()
         self._draining = False
         self._saved_table = b""
+        self._table_unsaved = False
         self._read_metrics()
 
     # -- from start to end
@@ -171,7 +186,7 @@ class App:
             port = self._settings.healthz_port
             raise NginxRefused(f"--healthz-port {port} cannot be used: {error.strerror}") from error
         self._requests.start()
-        await self.write_certificates({})
+        await self._write_default_certificate()
         if await self._data_plane.start_last_good():
             logger.info("last good generation served", extra={"generation": self._data_plane.generation})
         code = 1
@@ -185,6 +200,7 @@ class App:
                     "loop-lag": sample_loop_lag(self._metrics.record_loop_lag),
                     "endpoint-table": self._keep_table(),
                     "nginx-watch": self._watch_nginx(),
+                    "old-workers": self._data_plane.turn.watch(),
                     "progress": self._tell_progress(),
                     **self._outside.tasks(self._store, self._metrics),
                 }
@@ -258,9 +274,11 @@ class App:
             self._count_replicas(key)
 
     def _count_replicas(self, own: ObjectKey) -> None:
-        """Ready pods of the Service that leads to this controller: limits may be divided among them."""
-        count = max(1, self._endpoint_counts().get((own.namespace, own.name), 0))
-        if self._builder.set_replicas(count):
+        """Ready pods of the Service that leads to this controller: limits may be divided and reloads take turns."""
+        ports = self._endpoints.table.snapshot().get((own.namespace, own.name), {})
+        addresses = {address.ip for found in ports.values() for address in found}
+        self._data_plane.turn.replica = replica_among(addresses, self._settings.pod_name)
+        if self._builder.set_replicas(max(1, len(addresses))):
             self._reconciler.mark_dirty()
 
     def _publish_external(self, service: ObjectKey, ports: Mapping[str, tuple[Address, ...]]) -> None:
@@ -274,15 +292,26 @@ class App:
 
     # -- configurations out
 
+    async def may_apply(self, fragments: FragmentSet, changed: asyncio.Event, *, serial: bool) -> bool:
+        """For the reconciler: whether to apply now, or to look again because something has changed."""
+        return await self._data_plane.may_apply(fragments, changed, serial=serial)
+
     async def apply(self, fragments: FragmentSet, reason: str) -> ApplyResult:
         """For the reconciler: nginx shall run these fragments."""
-        self._data_plane.serial_reloads = self.serial_reloads
         return await self._data_plane.apply(fragments, reason)
 
     async def write_certificates(self, files: Mapping[str, SecretBytes | bytes]) -> tuple[str, ...]:
         """For the reconciler: the certificates of the configuration; the default one is always among them."""
         everything = {**files, f"{DEFAULT_CERTIFICATE}.pem": self._default_certificate}
         return await self._data_plane.write_certificates(everything)
+
+    async def _write_default_certificate(self) -> None:
+        """Before nginx starts. Where the disk fails, it starts on that of the last run."""
+        try:
+            await self.write_certificates({})
+        except OSError as fault:
+            logger.warning("default certificate not written", extra={"error": str(fault)})
+            self._default_certificate = kept_default(Path(self._layout.certificates_dir)) or self._default_certificate
 
     async def _publish(self, done: Round) -> None:
         translation, result = done.translation, done.result
@@ -292,7 +321,9 @@ class App:
             self._served = configuration
         self._report = with_quarantine(translation.report, result.quarantined)
         self._use_external_names(configuration)
-        self._outside.want(translation.references.secrets | translation.references.configmaps)
+        if translation.references != self._references:
+            self._references = translation.references
+            self._outside.want(self._references.secrets | self._references.configmaps)
         fresh = self._told.tell(self._report)
         self._outside.on_round(translation.ingresses, self._report, fresh)
         self._metrics.record_report(self._report)
@@ -310,7 +341,10 @@ class App:
 
     def _use_external_names(self, configuration: Configuration) -> None:
         ports: dict[ObjectKey, list[str]] = {}
-        for upstream in configuration.upstreams.values():
+        if configuration.upstreams is not self._upstreams:
+            self._upstreams = configuration.upstreams
+            self._outside_upstreams = [u for u in self._upstreams.values() if u.external or u.host]
+        for upstream in self._outside_upstreams:
             if upstream.external and not upstream.host:
                 ports.setdefault(upstream.service, []).append(upstream.dns_port)
         for stream in configuration.streams.upstreams.values():
@@ -318,7 +352,7 @@ class App:
                 ports.setdefault(stream.service, []).append(port_label(stream.dns_port, stream.transport))
         services = ((self._store.service(key), wanted) for key, wanted in ports.items())
         named = [target_of(service, wanted) for service, wanted in services if service is not None]
-        self._external.use([*named, *targets_of_urls(configuration.upstreams.values())])
+        self._external.use([*named, *targets_of_urls(self._outside_upstreams)])
 
     def _log_round(self, done: Round) -> None:
         result = done.result
@@ -359,6 +393,7 @@ class App:
     def _read_metrics(self) -> None:
         responder = self._endpoints.responder
         self._metrics.read_hold(self._hold_state)
+        self._metrics.read_old_workers(self._old_worker_state)
         self._metrics.read_dns(lambda: responder.queries, lambda: responder.unsent)
         self._metrics.read_endpoints(self._endpoint_counts)
         self._metrics.read_watches(self._outside.watch_states)
@@ -368,6 +403,11 @@ class App:
         counters = self._endpoints.hold_counters
         ended = {str(reason): number for reason, number in counters.ended.items()}
         return HoldState(counters.asked, counters.held_now, counters.wait_seconds, ended)
+
+    def _old_worker_state(self) -> OldWorkerState:
+        turn = self._data_plane.turn
+        delayed = {str(cause): turn.delayed[cause] for cause in Cause}
+        return OldWorkerState(turn.old.count, turn.old.memory, turn.old.connections, turn.ended, delayed)
 
     def _endpoint_counts(self) -> dict[tuple[str, str], int]:
         table = self._endpoints.table.snapshot()
@@ -385,10 +425,20 @@ class App:
             self._save_table(self._endpoints.table.save())
 
     def _save_table(self, text: bytes) -> None:
-        """Nothing is saved before all was read: it would be less than what the last run left."""
-        if self._store.ready and text != self._saved_table:
-            _replace(Path(self._layout.state_dir) / "endpoints.json", text)
-            self._saved_table = text
+        """Nothing is saved before all was read: it would be less than what the last run left.
+
+        A disk that fails is said once; the table is saved when it works again.
+        """
+        if not self._store.ready or text == self._saved_table:
+            return
+        try:
+            saved.save(Path(self._layout.state_dir) / TABLE, text)
+        except OSError as fault:
+            if not self._table_unsaved:
+                logger.warning("endpoints not saved", extra={"file": TABLE, "error": str(fault)})
+            self._table_unsaved = True
+        else:
+            self._saved_table, self._table_unsaved = text, False
 
     async def _tell_progress(self) -> None:
         """One line a second while objects are read; afterwards a build now and then, for what time alone changes."""
@@ -424,9 +474,3 @@ def _complain_of(task: asyncio.Task[Any]) -> None:
         logger.error("cannot go on", extra={"part": task.get_name(), "error": str(error)})
     else:
         logger.critical("a part ended that never should", extra={"part": task.get_name()}, exc_info=error)
-
-
-def _replace(path: Path, text: bytes) -> None:
-    fresh = path.with_suffix(".writing")
-    fresh.write_bytes(text)
-    fresh.replace(path)

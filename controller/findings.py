@@ -19,17 +19,22 @@ class FindingsLog:
     """Logs changes of findings, not findings: a build that finds the same again is silent."""
 
     def __init__(self) -> None:
-        self._told: frozenset[Diagnostic] = frozenset()
+        self._told: tuple[Diagnostic, ...] = ()
 
     def tell(self, report: Report) -> tuple[Diagnostic, ...]:
-        """Returns the findings that are new."""
-        now = frozenset(report.diagnostics)
-        fresh = tuple(d for d in report.diagnostics if d not in self._told)
+        """Returns the findings that are new. What is the same object as before is not looked at."""
+        now, before = report.diagnostics, self._told
+        self._told = now
+        if now is before:
+            return ()
+        kept, known = set(map(id, now)), set(map(id, before))
+        left = {finding for finding in before if id(finding) not in kept}
+        came = [finding for finding in now if id(finding) not in known]
+        fresh = tuple(finding for finding in came if finding not in left)
         for finding in fresh:
             logger.log(_LEVELS[finding.severity], "finding", extra=_fields(finding))
-        for finding in sorted(self._told - now, key=lambda d: d.sort_key):
+        for finding in sorted(left - set(came), key=lambda d: d.sort_key):
             logger.info("finding resolved", extra={"code": finding.code, "object": finding.object})
-        self._told = now
         return fresh
 
 
@@ -52,7 +57,8 @@ def quarantine_findings(quarantined: Iterable[Quarantine]) -> list[Diagnostic]:
 
 def with_quarantine(report: Report, quarantined: Iterable[Quarantine]) -> Report:
     """The report of a build with what nginx had to say about it."""
-    return Report.of([*report.diagnostics, *quarantine_findings(quarantined)])
+    found = quarantine_findings(quarantined)
+    return Report.of([*report.diagnostics, *found]) if found else report
 
 
 def _fields(finding: Diagnostic) -> dict[str, object]:

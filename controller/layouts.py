@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import resource
 import secrets
@@ -18,10 +19,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from controller import saved
 from controller.model.errors import UsageError
 from controller.model.layout import Layout, NginxBinary
 from controller.model.options import Options
 from controller.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 SOCKET_PATH_LIMIT = 107
 """Bytes of a unix socket's path on Linux (`sun_path`, unix(7))."""
@@ -42,16 +46,27 @@ class SavedPorts:
 
     @classmethod
     def load(cls, state_dir: Path) -> SavedPorts:
-        """Nothing where there is no file, or one that we cannot read."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            saved = json.loads((state_dir / "ports.json").read_text())
-            return cls(tuple(int(port) for port in saved["resolvers"]), int(saved["sentinel"]))
-        return cls()
+        """Nothing where there is no file, or one that is not as we wrote it."""
+        try:
+            kept = json.loads(saved.load(state_dir / "ports.json"))
+            return cls(tuple(int(port) for port in kept["resolvers"]), int(kept["sentinel"]))
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError, KeyError, TypeError) as fault:
+            logger.warning("saved ports not usable", extra={"file": "ports.json", "error": str(fault)})
+            return cls()
 
     def save(self, state_dir: Path) -> None:
-        (state_dir / "ports.json").write_text(
-            json.dumps({"resolvers": list(self.resolvers), "sentinel": self.sentinel})
-        )
+        """Nothing is written where that is what the last run saved; a disk that fails costs the next start its help."""
+        text = json.dumps({"resolvers": list(self.resolvers), "sentinel": self.sentinel}).encode()
+        path = state_dir / "ports.json"
+        try:
+            with suppress(OSError, ValueError):
+                if saved.load(path) == text:
+                    return
+            saved.save(path, text)
+        except OSError as fault:
+            logger.warning("ports not saved", extra={"file": path.name, "error": str(fault)})
 
 
 def prepare_directories(settings: Settings) -> tuple[Path, Path]:
@@ -62,6 +77,8 @@ def prepare_directories(settings: Settings) -> tuple[Path, Path]:
         name = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
         run = Path(tempfile.gettempdir()) / f"headrace-{os.geteuid()}-{name}"
     try:
+        for name in saved.mend(state):
+            logger.warning("state of the wrong kind removed", extra={"file": name})
         for directory in (state, run, state / "temp"):
             directory.mkdir(parents=True, exist_ok=True)
             # An emptyDir belongs to root, and is open to all.
@@ -74,9 +91,9 @@ def prepare_directories(settings: Settings) -> tuple[Path, Path]:
     return state, run
 
 
-def sentinel_port_of(settings: Settings, saved: SavedPorts) -> int:
+def sentinel_port_of(settings: Settings, kept: SavedPorts) -> int:
     """Where nginx's internal 503 server listens on 127.0.0.1."""
-    return settings.default_server_port or _free_port(saved.sentinel, may_be_nginx=_nginx_runs(settings.state_dir))
+    return settings.default_server_port or _free_port(kept.sentinel, may_be_nginx=_nginx_runs(settings.state_dir))
 
 
 def layout_of(

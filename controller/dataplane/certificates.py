@@ -28,36 +28,54 @@ class CertificateFiles:
 
     def __init__(self, directory: str, owner: str = "") -> None:
         self._directory = Path(directory)
-        self._owner = owner
+        user = pwd.getpwnam(owner) if owner and os.geteuid() == 0 else None
+        self._given = (user.pw_uid, user.pw_gid) if user else None
         self._digests: dict[str, bytes] = {}
+        self._contents: dict[str, SecretBytes | bytes] = {}
+        self._kept: frozenset[str] | None = None
 
     def write(self, files: Mapping[str, SecretBytes | bytes]) -> tuple[str, ...]:
         """Make these files be there, by name; others stay. Returns the names whose content changed.
 
-        Raises OSError where the disk fails, `ValueError` for a name that is not a plain file name.
+        Raises OSError where the disk fails, once all have been tried, and `ValueError` for a name that is not a plain
+        file name.
         """
         self._prepare()
         sync = len(files.keys() - self._digests.keys()) <= FSYNC_LIMIT
-        return tuple(name for name, content in files.items() if self._replace(name, _reveal(content), sync=sync))
+        changed, faults = [], []
+        for name, content in files.items():
+            if self._contents.get(name) is content:
+                continue
+            try:
+                changed += [name] if self._replace(name, _reveal(content), sync=sync) else []
+                self._contents[name] = content
+            except OSError as fault:
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+        return tuple(changed)
 
     def keep_only(self, names: Collection[str]) -> None:
-        """Remove every other file."""
+        """Remove every other file. Those of the last time are not looked for again."""
+        if names == self._kept:
+            return
         for path in self._directory.iterdir():
             if path.name not in names:
                 path.unlink()
                 self._digests.pop(path.name, None)
+                self._contents.pop(path.name, None)
+        self._kept = frozenset(names)
 
     def _replace(self, name: str, content: bytes, *, sync: bool) -> bool:
         if not name or "/" in name or name.startswith(".") or name.endswith(_WRITING):
             raise ValueError(f"not a name of a certificate file: {name!r}")
         digest = hashlib.sha256(content).digest()
         path = self._directory / name
-        known = self._digests.get(name) or _digest_of(path)
+        changed = digest != (self._digests.get(name) or self._digest_of(path))
+        if changed:
+            self._write(path, content, sync=sync)
         self._digests[name] = digest
-        if known == digest:
-            return False
-        self._write(path, content, sync=sync)
-        return True
+        return changed
 
     def _write(self, path: Path, content: bytes, *, sync: bool) -> None:
         fresh = path.with_name(path.name + _WRITING)
@@ -80,16 +98,16 @@ class CertificateFiles:
         finally:
             os.close(descriptor)
 
+    def _digest_of(self, path: Path) -> bytes:
+        """Nothing for a file that is not there, or that belongs to another user than the one who is to read it."""
+        with suppress(OSError):
+            if path.stat().st_uid == (self._given[0] if self._given else os.geteuid()):
+                return hashlib.sha256(path.read_bytes()).digest()
+        return b""
+
     def _give(self, descriptor: int) -> None:
-        if self._owner and os.geteuid() == 0:
-            user = pwd.getpwnam(self._owner)
-            os.fchown(descriptor, user.pw_uid, user.pw_gid)
-
-
-def _digest_of(path: Path) -> bytes:
-    with suppress(OSError):
-        return hashlib.sha256(path.read_bytes()).digest()
-    return b""
+        if self._given:
+            os.fchown(descriptor, *self._given)
 
 
 def _reveal(content: SecretBytes | bytes) -> bytes:

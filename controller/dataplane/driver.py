@@ -1,8 +1,7 @@
 """The data plane as the rest of the program sees it: give it fragments, it makes nginx run them.
 
-Performs what the machine commands: files in a thread, nginx as a process, time for the pauses. Reloads are at
-least `reload_interval` apart, because each one starts all workers anew and leaves the old ones to finish.
-One caller at a time: the reconciler.
+Performs what the machine commands: files in a thread, nginx as a process. Whether a reload may begin is asked before,
+with `turn`, so that what changes while it waits comes along. One caller at a time: the reconciler.
 """
 
 from __future__ import annotations
@@ -33,9 +32,10 @@ from controller.dataplane.machine import (
 )
 from controller.dataplane.probe import ask_generation, probe
 from controller.dataplane.process import NginxProcess
-from controller.dataplane.procfs import retiring_of
+from controller.dataplane.procfs import accepting_workers_of, connections_of
 from controller.dataplane.result import ApplyResult, Outcome
 from controller.dataplane.taken import PATIENCE, find_taken
+from controller.dataplane.turn import ReloadLimits, Turn
 from controller.model.errors import NginxRefused, ProbeTimeout
 from controller.model.fragments import Fragment, FragmentSet
 from controller.model.layout import Layout
@@ -44,10 +44,6 @@ from controller.model.secretbytes import SecretBytes
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-LONGEST_TURN = 3_600.0
-"""Seconds that a reload waits for the workers of the one before, where the operator wants that."""
-OLD_WORKERS_POLL = 0.1
 
 PROBE_SECONDS = 10.0
 PROBE_SECONDS_PER_FRAGMENT = 0.005
@@ -61,13 +57,12 @@ class DataPlane:
         self,
         layout: Layout,
         *,
-        reload_interval: float = 1.0,
+        limits: ReloadLimits | None = None,
         probe_seconds: float = PROBE_SECONDS,
         output: int | None = None,
         errors: int | None = None,
     ) -> None:
         self._layout = layout
-        self._interval = reload_interval
         self._probe_seconds = probe_seconds
         self._store = GenerationStore(layout)
         self._certificates = CertificateFiles(layout.certificates_dir, layout.worker_user.partition(" ")[0])
@@ -77,13 +72,12 @@ class DataPlane:
         self._size = 0
         self._trial: Mapping[str, Fragment] = {}
         self._ports_until = 0.0
-        self._last_reload = float("-inf")
+        self._before: frozenset[int] = frozenset()
         self._start_fault = ""
         self._floor = 0
         self._timings: defaultdict[str, float] = defaultdict(float)
         self.restarts = 0
-        self.serial_reloads = False
-        """Whether a reload waits until the workers of the one before are gone (`enable-serial-reloads`)."""
+        self.turn = Turn((limits or ReloadLimits()).on_this_machine(layout.workers), lambda: self._process.pid)
 
     # -- state
 
@@ -97,10 +91,17 @@ class DataPlane:
         """The last good generation; 0 for none."""
         return self._served.number
 
-    @property
-    def seconds_until_reload(self) -> float:
-        """How long a reload would have to wait now. Worth waiting for before a build, so that it is not stale."""
-        return max(0.0, self._last_reload + self._interval - time.monotonic())
+    async def may_apply(self, fragments: FragmentSet, changed: asyncio.Event, *, serial: bool = False) -> bool:
+        """Wait until nginx may be reloaded for these fragments, where it has to be.
+
+        False when `changed` was set meanwhile, so that what has changed can come along. `serial`: not before the
+        workers of the last reload are gone (`enable-serial-reloads`).
+        """
+        if not self._served.proved or fragments.digest == self._served.wanted:
+            self.turn.forget()
+            return True
+        self.turn.serial = serial
+        return await self.turn.come(changed)
 
     # -- begin and end
 
@@ -114,11 +115,13 @@ class DataPlane:
         adopted = self._process.adopt()
         answering = await ask_generation(self._layout.probe_socket) if adopted else None
         self._floor = answering or 0
+        if answering and (good is None or answering > good.number):
+            # Newer than what was recorded: whoever proved it died before that. The way back would take routes away.
+            self._process.guard()
+            return True
         if good is None:
-            if answering:
-                self._process.guard()
-            return bool(answering)
-        self._served = Served(good.number, good.fragments.fragments)
+            return False
+        self._served = Served(good.number, good.fragments.fragments, good.fragments.digest)
         self._size = len(good.fragments.fragments)
         fault = await self._run(resume_steps(good.number, answering or 0, adopted))
         if fault:
@@ -172,9 +175,8 @@ class DataPlane:
         Every other file is removed after the next apply that leaves nothing of the old configuration in force.
         Raises OSError where the disk fails.
         """
-        changed = await asyncio.to_thread(self._certificates.write, files)
         self._wanted_certificates = frozenset(files)
-        return changed
+        return await asyncio.to_thread(self._certificates.write, files)
 
     async def _remove_certificates(self) -> None:
         if self._wanted_certificates is None:
@@ -207,14 +209,11 @@ class DataPlane:
                 case machine.Test(number, servers):
                     return await self._test(number, servers)
                 case machine.Switch(number):
-                    await self._wait_for_turn(number)
                     await asyncio.to_thread(self._store.publish, number)
                 case machine.Reload():
-                    self._last_reload = time.monotonic()
-                    if not self._process.reload():
-                        await self._process.start()
+                    await self._reload()
                 case machine.Restart():
-                    self._last_reload = time.monotonic()
+                    self._before = frozenset()
                     await self._process.start()
                 case machine.Probe(number):
                     await self._prove(number)
@@ -236,32 +235,24 @@ class DataPlane:
         if not servers:
             refusal = await check(layout.nginx.path, layout.state_dir, directory)
         else:
-            with some_servers_only(directory, servers) as entry:
+            texts = {path: fragment.text for path, fragment in self._trial.items()}
+            with some_servers_only(directory, texts, servers) as entry:
                 refusal = await check(layout.nginx.path, layout.state_dir, directory, entry=entry)
         return Refused(refusal) if refusal else Done()
 
-    async def _wait_for_turn(self, number: int) -> None:
-        """The way back to the last good generation is never delayed."""
-        if number != self._served.number and self.seconds_until_reload:
-            begun = time.monotonic()
-            await asyncio.sleep(self.seconds_until_reload)
-            waited = time.monotonic() - begun
+    async def _reload(self) -> None:
+        master = self._process.pid
+        self._before = await asyncio.to_thread(accepting_workers_of, master)
+        connections = await asyncio.to_thread(connections_of, master, self._before)
+        if not self._process.reload():
+            await self._process.start()
+        elif waited := self.turn.take(connections):
             self._timings["wait"] += waited
-            self._timings["switch"] -= waited
-        if number != self._served.number and self.serial_reloads:
-            await self._wait_for_old_workers()
-
-    async def _wait_for_old_workers(self) -> None:
-        """nginx itself ends them after `worker_shutdown_timeout`."""
-        for _ in range(round(LONGEST_TURN / OLD_WORKERS_POLL)):
-            if not await asyncio.to_thread(retiring_of, self._process.pid):
-                return
-            await asyncio.sleep(OLD_WORKERS_POLL)
 
     async def _prove(self, number: int) -> None:
         """Raises `ProbeTimeout`, or `NginxRefused` when a master that was never proved ends instead of answering."""
         deadline = self._probe_seconds + PROBE_SECONDS_PER_FRAGMENT * self._size
-        probing = asyncio.create_task(probe(self._layout.probe_socket, number, deadline))
+        probing = asyncio.create_task(probe(self._layout.probe_socket, number, deadline, self._before))
         dying = asyncio.create_task(self._process.death())
         try:
             # A guarded master that dies is replaced meanwhile, and the probe finds the new one.

@@ -234,13 +234,16 @@ class NginxProcess:
 
     async def explain(self) -> str:
         """Start nginx once more, only to hear its first complaint, and end it. Takes a second at most."""
+        try:
+            return await self._explain()
+        except OSError as fault:
+            return str(fault)
+
+    async def _explain(self) -> str:
         # A file, not a pipe: should this one come up, its workers would hold a pipe open after its end.
         with os.fdopen(os.memfd_create("nginx-complaint"), "rb") as said:
-            try:
-                await self._clear()
-                trial = self._spawn(said.fileno())
-            except OSError as fault:
-                return str(fault)
+            await self._clear()
+            trial = self._spawn(said.fileno())
             try:
                 complaint = await _first_complaint(trial, said.fileno())
             finally:

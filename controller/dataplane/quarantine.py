@@ -29,7 +29,7 @@ class Trial:
     """The state of one attempt. `wanted` is what was asked for, `served` what runs now."""
 
     def __init__(self, wanted: FragmentSet, served: Mapping[str, Fragment], refused: Mapping[str, RefusedText]) -> None:
-        self._wanted = wanted.fragments
+        self._set, self._wanted = wanted, wanted.fragments
         self._served = served
         self._step: dict[str, int] = {}
         self._messages: dict[str, str] = {}
@@ -43,6 +43,8 @@ class Trial:
 
     def fragments(self, held_back: Collection[str] = ()) -> FragmentSet:
         """The texts to try now; those of `held_back` one step further down."""
+        if not self._step and not held_back:
+            return self._set
         chosen = {path: self._chosen(path) for path in self._wanted.keys() & (self._step.keys() | set(held_back))}
         for path in held_back:
             chosen[path] = self._steps(path)[self._step.get(path, 0) + 1]

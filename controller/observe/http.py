@@ -1,8 +1,9 @@
 """The port for probes and metrics (10254): health, readiness, metrics, diagnostics. Reads, changes nothing.
 
 A small HTTP/1.1 server on asyncio streams. Guarantees: one request per connection, a head of at most 8 KiB within 5
-seconds, an answer that is taken within 30 seconds, at most 64 connections at a time; whoever exceeds that is cut off
-and nobody else notices. Only GET and HEAD; bodies are not read.
+seconds, an answer that is taken within 30 seconds; whoever exceeds that is cut off. At most 64 connections at a time,
+of which 4 have a large answer; a newcomer takes the place of the address that has most, so that nobody can keep probes
+out. Only GET and HEAD; bodies are not read.
 
 What is served comes from callables, which must not block and should not raise: a fault in one closes the connection
 and is logged by the event loop.
@@ -13,16 +14,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
 from controller.model.diagnostics import Report
 from controller.observe.findings import report_json
+from controller.observe.room import Room
 
 MAX_HEAD = 8 << 10
 MAX_CONNECTIONS = 64
+MAX_LARGE = 4
+"""Answers that grow with the cluster: what clients who never read them make us keep."""
+
+LARGE = ("/metrics", "/debug/diagnostics")
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 _INDEX = """Headrace
@@ -72,6 +78,9 @@ class StatusServer:
         self._health_paths = frozenset({"/healthz", health_path})
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._all = Room(MAX_CONNECTIONS)
+        self._large = Room(MAX_LARGE)
+        self._told: tuple[Report | None, bytes] = (None, b"")
         self.head_seconds = 5.0
         self.answer_seconds = 30.0
 
@@ -84,7 +93,7 @@ class StatusServer:
     @property
     def connections(self) -> int:
         """How many there are now."""
-        return len(self._tasks)
+        return len(self._all)
 
     async def start(self) -> None:
         """Raises OSError where the port cannot be had."""
@@ -102,12 +111,10 @@ class StatusServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._tasks) >= MAX_CONNECTIONS:
-            writer.transport.abort()
-            return
         self._tasks.add(task)
         try:
-            await self._serve(reader, writer)
+            with self._all.place(writer):
+                await self._serve(reader, writer)
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
@@ -117,15 +124,24 @@ class StatusServer:
             async with asyncio.timeout(self.head_seconds):
                 head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
-            request, answer = None, _error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            await self._give(reader, writer, _error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE))
         except (TimeoutError, asyncio.IncompleteReadError, OSError):
             return
         else:
             request = parse_request(head)
-            answer = await self._answer(request) if request else _error(HTTPStatus.BAD_REQUEST)
+            if request is None:
+                await self._give(reader, writer, _error(HTTPStatus.BAD_REQUEST))
+                return
+            with self._large.place(writer) if request.path in LARGE else nullcontext():
+                answer = await self._answer(request)
+                await self._give(reader, writer, answer, with_body=request.method != "HEAD")
+
+    async def _give(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer, *, with_body: bool = True
+    ) -> None:
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(self.answer_seconds):
-                await _send(reader, writer, answer, with_body=request is None or request.method != "HEAD")
+                await _send(reader, writer, answer, with_body=with_body)
 
     async def _answer(self, request: Request) -> Answer:
         if request.method not in ("GET", "HEAD"):
@@ -142,8 +158,18 @@ class StatusServer:
             content_type, body = await sources.metrics(request.headers.get("accept", ""))
             return Answer(HTTPStatus.OK, body, content_type)
         if path == "/debug/diagnostics":
-            return Answer(HTTPStatus.OK, json.dumps(report_json(sources.report()), indent=1).encode() + b"\n", JSON)
+            return Answer(HTTPStatus.OK, await self._diagnostics(sources.report()), JSON)
         return Answer(HTTPStatus.OK, _INDEX.encode()) if path == "/" else None
+
+    async def _diagnostics(self, report: Report) -> bytes:
+        """Thousands of findings take a second to write: once for each report, in a thread."""
+        if self._told[0] is not report:
+            self._told = report, await asyncio.to_thread(_written, report)
+        return self._told[1]
+
+
+def _written(report: Report) -> bytes:
+    return json.dumps(report_json(report), indent=1).encode() + b"\n"
 
 
 def parse_request(head: bytes) -> Request | None:

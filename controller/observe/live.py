@@ -33,6 +33,16 @@ class HoldState(NamedTuple):
     ended: Mapping[str, int]
 
 
+class OldWorkerState(NamedTuple):
+    """Workers that a reload retired: their bytes and connections of clients (None: unknown). The rest only grows."""
+
+    workers: int
+    memory: int
+    connections: int | None
+    ended: int
+    delayed: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class ReloadState:
     """Attempts to put a configuration in force. `last_ok` and `last_at` (epoch seconds) are None before the first."""
@@ -94,6 +104,18 @@ def hold_families(state: HoldState) -> Iterator[Metric]:
     for reason, number in state.ended.items():
         ended.add_metric([str(reason)], number)
     yield ended
+
+
+def old_worker_families(state: OldWorkerState) -> Iterator[Metric]:
+    yield gauge("old_workers", "Workers that a reload retired and that finish what they have.", state.workers)
+    yield gauge("old_worker_memory_bytes", "Their memory; a page that several share counts in parts.", state.memory)
+    if state.connections is not None:
+        yield gauge("old_worker_connections", "Connections of clients that they hold.", state.connections)
+    yield counter("old_workers_ended", "Workers that were ended because reloads had waited too long.", state.ended)
+    delayed = CounterMetricFamily("headrace_reloads_delayed", "Reloads that had to wait, by cause.", labels=["cause"])
+    for cause, number in state.delayed.items():
+        delayed.add_metric([cause], number)
+    yield delayed
 
 
 def reload_families(state: ReloadState) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ No metric has a label whose values a client can choose without bound.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -24,15 +25,18 @@ from controller.observe.instruments import Instruments
 from controller.observe.live import (
     HoldState,
     Live,
+    OldWorkerState,
     ReloadState,
     WatchState,
     counter,
     hold_families,
+    old_worker_families,
     reload_families,
     watch_families,
 )
 from controller.observe.requests import RequestLog
 from controller.observe.series import OVERFLOW, Metric, RequestSeries
+from controller.observe.served import ServedRoutes
 
 NAMES = {
     Metric.REQUESTS: "headrace_requests_total",
@@ -54,6 +58,8 @@ class Metrics:
         self._old = OldNames(identity) if compatibility else None
         self._endpoints: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._configuration: Configuration | None = None
+        self._report = Report()
+        self._served = ServedRoutes()
         self._now.build_info.labels(identity.version, identity.nginx).set(1)
         ProcessCollector(registry=self.registry)
         self._read(lambda: reload_families(self._reload))
@@ -90,24 +96,26 @@ class Metrics:
 
     def record_report(self, report: Report) -> None:
         """The findings of the build in force."""
+        if report is self._report:
+            return
+        self._report = report
         self._now.diagnostics.clear()
-        for finding in report.diagnostics:
-            self._now.diagnostics.labels(finding.code, finding.severity).inc()
+        for (code, severity), number in Counter((d.code, d.severity) for d in report.diagnostics).items():
+            self._now.diagnostics.labels(code, severity).inc(number)
 
     def record_configuration(self, configuration: Configuration) -> None:
         """What is served from now on: certificates and sizes; requests to Ingresses that are gone are forgotten."""
-        self._configuration = configuration
-        servers = configuration.servers.values()
+        before, self._configuration = self._configuration, configuration
+        gone = self._served.change(before.servers if before else {}, configuration.servers)
         for kind, number in (
-            ("server", len(servers)),
-            ("location", sum(len(server.locations) for server in servers)),
+            ("server", len(configuration.servers)),
+            ("location", self._served.locations),
             ("upstream", len(configuration.upstreams)),
             ("certificate", len(configuration.certificates)),
         ):
             self._now.objects.labels(kind).set(number)
-        fallbacks = {server.fallback.origin.ingress for server in servers if server.fallback.origin}
-        ingresses = fallbacks.union(*(server.origins for server in servers))
-        self.requests.retain({(key.namespace, key.name) for key in ingresses})
+        if gone or before is None:
+            self.requests.retain(self._served.ingresses)
 
     def record_nginx(self, *, up: bool) -> None:
         self._now.nginx_up.set(up)
@@ -133,6 +141,9 @@ class Metrics:
 
     def read_watches(self, read: Callable[[], Sequence[WatchState]]) -> None:
         self._read(lambda: watch_families(read()))
+
+    def read_old_workers(self, read: Callable[[], OldWorkerState]) -> None:
+        self._read(lambda: old_worker_families(read()))
 
     def read_hold(self, read: Callable[[], HoldState]) -> None:
         self._read(lambda: hold_families(read()))

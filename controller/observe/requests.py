@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from pathlib import Path
 from typing import Never, cast
 
 from controller.observe.series import RequestSeries
+
+logger = logging.getLogger(__name__)
 
 LIMIT = 64 << 20
 CHUNK = 64 << 10
@@ -59,13 +62,22 @@ class RequestLog:
             os.truncate(self._path, 0)
         except FileNotFoundError:
             return
+        except OSError as fault:
+            logger.warning("request log not emptied", extra={"error": str(fault)})
 
     async def run(self, interval: float = 1.0) -> Never:
-        """Read every `interval` seconds until cancelled. Raises OSError where the file cannot be read."""
+        """Read every `interval` seconds until cancelled. A file that cannot be read is tried again, and said once."""
+        told = False
         try:
             while True:
                 await asyncio.sleep(interval)
-                await self.read()
+                try:
+                    await self.read()
+                    told = False
+                except OSError as fault:
+                    if not told:
+                        logger.warning("request log not read", extra={"error": str(fault)})
+                    told = True
         finally:
             self.close()
 

@@ -16,12 +16,15 @@ import pytest
 from controller.dataplane.binary import find_nginx, inspect_nginx
 from controller.dataplane.driver import DataPlane
 from controller.dataplane.procfs import process
+from controller.dataplane.turn import ReloadLimits
 from controller.dataplane.worker_user import worker_user
 from controller.model.errors import NginxUnusable
 from controller.model.fragments import Fragment, FragmentSet
 from controller.model.layout import Layout, NginxBinary
 from controller.model.refs import Kind, ObjectKey
 from controller.tests.ports import free_port
+
+AT_ONCE = ReloadLimits(interval=0.0)
 
 
 @pytest.fixture(scope="session")
@@ -80,10 +83,10 @@ async def plane(layout: Layout) -> AsyncIterator[DataPlane]:
     await plane.stop(0.5)
 
 
-def new_plane(layout: Layout, **options: float) -> DataPlane:
+def new_plane(layout: Layout, limits: ReloadLimits = AT_ONCE, **options: float) -> DataPlane:
     log = os.open(f"{layout.state_dir}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return DataPlane(layout, **{"reload_interval": 0.0, **options}, output=os.dup(log), errors=os.dup(log))
+        return DataPlane(layout, limits=limits, output=os.dup(log), errors=os.dup(log), **options)
     finally:
         os.close(log)
 

@@ -41,6 +41,17 @@ def test_a_write_cut_short_is_neither_seen_nor_in_the_way(root: Path) -> None:
     assert listing(root / "c") == ["a.pem", "b.pem"]
 
 
+def test_one_that_could_not_be_written_is_written_later(root: Path) -> None:
+    files = CertificateFiles(f"{root}/c")
+    files.write({"a.pem": b"1"})
+    (root / "c/a.pem.writing").mkdir()
+    with pytest.raises(OSError, match="writing"):
+        files.write({"a.pem": b"2", "b.pem": b"2"})
+    assert ((root / "c/a.pem").read_bytes(), (root / "c/b.pem").read_bytes()) == (b"1", b"2"), "the others are"
+    (root / "c/a.pem.writing").rmdir()
+    assert files.write({"a.pem": b"2", "b.pem": b"2"}) == ("a.pem",)
+
+
 def test_others_are_removed_when_asked(root: Path) -> None:
     files = CertificateFiles(f"{root}/c")
     files.write({"a.pem": b"1", "b.pem": b"1"})

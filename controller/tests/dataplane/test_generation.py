@@ -7,12 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.dataplane import machine
 from controller.dataplane.generation import GenerationStore
 from controller.dataplane.machine import Answer, Command, Done, Failed, Served, apply_steps
 from controller.model.fragments import Fragment, FragmentSet
-from controller.model.layout import Layout
+from controller.model.layout import Layout, NginxBinary
 from controller.tests.dataplane.conftest import listing
 
 
@@ -91,6 +93,46 @@ def test_a_discarded_generation_is_gone_but_never_the_one_in_force(store: Genera
     assert not store.directory(2).exists()
     assert store.directory(one).exists()
     assert store.next_number() == 2
+
+
+_SETS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("123"), max_size=5)
+
+
+@given(st.lists(st.tuples(_SETS, st.sampled_from(("put", "put", "put", "discard", "twice", "fault", "restart")))))
+def test_a_directory_that_is_used_again_holds_nothing_of_what_it_held(
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[tuple[dict[str, str], str]]
+) -> None:
+    layout = Layout(str(tmp_path_factory.mktemp("state")), "/run", NginxBinary("/nonexistent/nginx", (1, 31, 3)))
+    store = GenerationStore(layout)
+    store.recover()
+    served: FragmentSet | None = None
+    for wanted, action in rounds:
+        number = store.next_number()
+        if action == "restart":
+            store = GenerationStore(layout)
+            found = store.recover()
+            assert (found and found.fragments.digest) == (served and served.digest)
+        elif action == "fault":
+            with pytest.raises(OSError, match="too long"):
+                store.write(number, of(**wanted, **{"z" * 300: "1"}))
+            store.discard(number)
+        else:
+            if action == "twice":
+                store.write(number, of(**dict.fromkeys(wanted, "0"), g="0"))
+            store.write(number, of(**wanted))
+            assert _servers(store.directory(number)) == wanted
+            if action == "discard":
+                store.discard(number)
+            else:
+                store.publish(number)
+                store.keep(number, of(**wanted).digest)
+                served = of(**wanted)
+    if served is not None:
+        assert _servers(Path(layout.current)) == {Path(p).stem: f.text for p, f in served.fragments.items() if "/" in p}
+
+
+def _servers(directory: Path) -> dict[str, str]:
+    return {path.stem: path.read_text() for path in directory.glob("servers/*.conf")}
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "generation.conf", ""])

@@ -17,6 +17,7 @@ from controller.dataplane.probe import ask_generation, probe
 from controller.dataplane.process import NginxProcess
 from controller.dataplane.procfs import process
 from controller.dataplane.result import Outcome, Stand
+from controller.dataplane.turn import Cause, ReloadLimits
 from controller.model.errors import NginxRefused
 from controller.model.fragments import Fragment, FragmentSet
 from controller.model.layout import Layout
@@ -315,7 +316,7 @@ async def test_an_adopted_master_that_does_not_answer_is_replaced(layout: Layout
         await after.stop(0.5)
 
 
-async def test_a_crash_after_the_switch_goes_back_to_what_was_proved(layout: Layout) -> None:
+async def test_a_crash_after_the_switch_takes_no_route_away(layout: Layout) -> None:
     before = new_plane(layout)
     await before.start_last_good()
     await before.apply(fragments_for(layout, *hosts(layout, "a")), "first")
@@ -327,8 +328,9 @@ async def test_a_crash_after_the_switch_goes_back_to_what_was_proved(layout: Lay
     after = new_plane(layout)
     try:
         assert await after.start_last_good()
-        assert await get(layout.http_port, "a") == (200, "one")
+        assert await get(layout.http_port, "a") == (200, "two"), "it answers, and what is wanted now is built next"
         assert (await after.apply(fragments_for(layout, *hosts(layout, "a", text="3")), "edit")).generation == 3
+        assert await get(layout.http_port, "a") == (200, "3")
     finally:
         await after.stop(0.5)
 
@@ -387,16 +389,17 @@ async def test_reloads_under_load_lose_nothing(plane: DataPlane, layout: Layout)
 
 
 async def test_reloads_keep_their_distance_but_the_first_does_not_wait(layout: Layout) -> None:
-    plane = new_plane(layout, reload_interval=0.6)
+    plane = new_plane(layout, ReloadLimits(interval=1.5, burst=2))
+    never = asyncio.Event()
+    waits = []
     try:
         await plane.start_last_good()
-        assert plane.seconds_until_reload == 0.0
-        first = await plane.apply(fragments_for(layout, *hosts(layout, "a")), "first")
-        assert "wait" not in first.timings
-        assert plane.seconds_until_reload > 0.0
-        second = await plane.apply(fragments_for(layout, *hosts(layout, "a", text="two")), "edit")
-        assert second.timings["wait"] > 0.1
-        assert second.timings["switch"] < 0.1
+        for text in ("one", "two", "three", "four"):
+            wanted = fragments_for(layout, *hosts(layout, "a", text=text))
+            assert await plane.may_apply(wanted, never)
+            waits.append((await plane.apply(wanted, "edit")).timings.get("wait", 0.0))
+        assert [seconds > 0.5 for seconds in waits] == [False, False, False, True], waits
+        assert plane.turn.delayed == {Cause.PACE: 1}
     finally:
         await plane.stop(0.5)
 

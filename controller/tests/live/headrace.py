@@ -51,18 +51,20 @@ class Headrace:
     flags: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     source: tuple[str, ...] = ()
+    program: tuple[str, ...] = ("-m", "controller")
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.http, self.https, self.health = free_ports(3)
         self.log = self.directory / "log.jsonl"
+        self.state = self.directory / "state"
 
     def start(self, *, wait: bool = True) -> Headrace:
-        command = [sys.executable, "-m", "controller", "run"]
+        command = [sys.executable, *self.program, "run"]
         command += self.source or ("--manifests", str(self.manifests))
         command += ["--http-port", str(self.http), "--https-port", str(self.https), "--healthz-port", str(self.health)]
         command += ["--bind-address", "127.0.0.1", "--healthz-host", "127.0.0.1"]
-        command += ["--state-dir", str(self.directory / "state"), *self.flags]
+        command += ["--state-dir", str(self.state), *self.flags]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **self.environment}
@@ -106,7 +108,7 @@ class Headrace:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        end_nginx(self.directory / "state")
+        end_nginx(self.state)
 
     # -- asking
 

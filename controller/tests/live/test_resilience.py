@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -210,7 +211,8 @@ def test_two_controllers_do_not_share_a_state_directory(run: Run, backends: Back
     try:
         headrace.start(wait=False)
         assert headrace.process
-        time.sleep(2)
+        with suppress(subprocess.TimeoutExpired):
+            headrace.process.wait(15)
         ended = headrace.process.poll()
     finally:
         headrace.stop(kill=True)

@@ -148,14 +148,36 @@ async def test_slow_clients_are_cut_off(server: StatusServer) -> None:
     assert (await send(server, b"GET / HT"))[0] == 0
 
 
-async def test_connections_beyond_the_limit_are_cut_off(server: StatusServer) -> None:
-    idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(http.MAX_CONNECTIONS)]
+async def test_a_probe_finds_a_place_among_connections_that_do_nothing(server: StatusServer) -> None:
+    """Whoever holds all connections loses its oldest ones; others lose none."""
+    probe = await asyncio.open_connection("127.0.0.1", server.port)
+    idle = [
+        await asyncio.open_connection("127.0.0.1", server.port, local_addr=("127.0.0.2", 0))
+        for _ in range(2 * http.MAX_CONNECTIONS)
+    ]
     await asyncio.sleep(0.05)
-    assert (await send(server, b""))[0] == 0
-    for _, writer in idle:
-        writer.close()
-    await asyncio.sleep(0.05)
+    assert server.connections == http.MAX_CONNECTIONS
+    assert await asyncio.wait_for(idle[0][0].read(), 1) == b""
     assert (await get(server, "/healthz"))[0] == 200
+    probe[1].write(b"GET /healthz HTTP/1.1\r\n\r\n")
+    assert b"200 OK" in await asyncio.wait_for(probe[0].read(), 1)
+    for _, writer in [probe, *idle]:
+        writer.close()
+
+
+async def test_large_answers_that_nobody_reads_are_few(server: StatusServer, controller: Controller) -> None:
+    """Each one takes memory for as long as its client likes."""
+    controller.big = b"x" * 16_000_000
+    slow = [
+        await asyncio.open_connection("127.0.0.1", server.port, limit=1, local_addr=("127.0.0.2", 0)) for _ in range(12)
+    ]
+    for _, writer in slow:
+        writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+    await asyncio.sleep(0.5)
+    assert server.connections == http.MAX_LARGE
+    assert len((await get(server, "/metrics"))[2]) == len(controller.big)
+    for _, writer in slow:
+        writer.close()
 
 
 async def test_a_large_answer_reaches_a_slow_reader_whole(server: StatusServer, controller: Controller) -> None:
