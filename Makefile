@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
+# Network namespaces, and clocks that jump.
+TORTURE_NEEDS := command -v ip >/dev/null && ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || \
+	{ apt-get update -qq && apt-get install -y -qq iproute2 libfaketime; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz e2e docs image sbom clean
+.PHONY: help setup demo test check fuzz e2e bench torture torture-fast docs image sbom clean
 
 help: ## show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## make .venv with the command `headrace`
 
@@ -46,6 +49,17 @@ e2e: $(DEV) ## real Kubernetes: control plane, node, image and chart (root, Debi
 	$(BIN)/pytest -q -s e2e/page
 	$(BIN)/pytest -q -s e2e/apiserver e2e/chart e2e/policy e2e/load
 	$(BIN)/pytest -q -s e2e/cluster
+
+bench: $(DEV) ## measure next to bare nginx and write docs/performance (root, Debian; hours; BENCH="dataplane" for a part)
+	$(BIN)/python -m e2e.bench $(BENCH)
+
+torture: $(DEV) ## break everything under load and count what clients lose (root, Debian; an hour)
+	@$(TORTURE_NEEDS)
+	$(BIN)/pytest -q -s e2e/torture
+
+torture-fast: $(DEV) ## the part of it that continuous integration runs (root, Debian; six minutes)
+	@$(TORTURE_NEEDS)
+	$(BIN)/pytest -q -s -m "not long" e2e/torture
 
 image: $(DEV) ## build the image headrace:VERSION (NGINX_IMAGE=... chooses its nginx)
 	$(BIN)/python -m e2e.images image -- $(if $(NGINX_IMAGE),--build-arg NGINX_IMAGE=$(NGINX_IMAGE))
