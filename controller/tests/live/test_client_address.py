@@ -209,4 +209,5 @@ def test_where_everyone_is_trusted_the_first_address_of_the_header_counts_in_the
     assert address_seen(headrace, Ask("", forwarded="unknown", proxy=PROXY)) == PROXY
     headrace.until(lambda: len(file.read_text().splitlines()) == 4, message="four lines in the log")
     logged = [line.split()[0] for line in file.read_text().splitlines()]
-    assert logged == [CLIENT, CLIENT, "2001:db8::7", PROXY]
+    # In any order: a worker writes the line after the answer, and another one may be quicker with the next request.
+    assert sorted(logged) == sorted([CLIENT, CLIENT, "2001:db8::7", PROXY])
