@@ -260,6 +260,7 @@ class App:
         known = {(key.namespace, key.name) for key in self._store.services()}
         for namespace, name in self._endpoints.table.snapshot().keys() - known:
             self._endpoints.remove(ObjectKey(Kind.SERVICE, namespace, name))
+        self._endpoints.all_known()
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)

@@ -93,6 +93,10 @@ class EndpointService:
         for service, ports in saved.snapshot().items():
             self._publish(service, ports)
 
+    def all_known(self) -> None:
+        """From now on a Service that was not published does not exist."""
+        self._zone.complete = True
+
     def _publish(self, service: tuple[str, str], ports: PortAddresses) -> bool:
         before = self.table.ports(service)
         self.table.put(service, ports)

@@ -6,7 +6,8 @@
 Target names are made of the address itself. nginx tells peers apart by target name, address and port: a peer that
 stays in the Service stays in nginx with its counters, TLS sessions and share of the load while others come and go,
 and its address is asked for once. A Service that is empty or unknown answers with the sentinel, a server of our own
-that says 503; an empty answer would make nginx say 502 and wait 10 seconds before it asks again.
+that says 503; an empty answer would make nginx say 502 and wait 10 seconds before it asks again. Until everything
+has been read nobody is known to be unknown: such a question is refused, and nginx keeps the peers that it has.
 
 A canary without pods is answered for by the Service whose requests it shares, and the name says which:
 
@@ -54,8 +55,10 @@ class Zone:
     """Answers to queries. Owned by the event loop; replacing the content of a name is one assignment."""
 
     def __init__(self, sentinel_port: int) -> None:
-        """`sentinel_port`: where the server that says 503 listens on 127.0.0.1."""
+        """`sentinel_port`: where the server that says 503 listens on 127.0.0.1. `complete` is to be set once all
+        Services are known."""
         self._entries: dict[bytes, _Entry] = {}
+        self.complete = False
         self._sentinel = ((SENTINEL_IP, sentinel_port),)
         self._empty = message.service_records(_targets(self._sentinel), room=message.MAX_UDP)[0]
         self._nobody = message.service_records(_targets(((SENTINEL_IP, 0),)), room=message.MAX_UDP)[0]
@@ -111,8 +114,11 @@ class Zone:
             return message.NO_SUCH_NAME if labels[-1:] == (_SERVICES,) else message.REFUSED
         if question.type not in (RecordType.SRV, RecordType.ANY):
             return message.NO_DATA
-        entries = (self._entries.get(message.encode_question(name, RecordType.SRV)) for name in names)
-        found = (entry.records for entry in entries if entry is not None and entry.records != self._empty)
+        entries = [self._entries.get(message.encode_question(name, RecordType.SRV)) for name in names]
+        known = [entry.records for entry in entries if entry is not None]
+        if not known and not self.complete:
+            return message.REFUSED
+        found = (records for records in known if records != self._empty)
         return next(found, self._nobody if streams else self._empty)
 
     def _pod(self, question: Question) -> Records:

@@ -28,6 +28,7 @@ SENTINEL = ["0 1 10503 127-0-0-1.pod"]
 async def endpoints(run_dir: Path) -> AsyncIterator[EndpointService]:
     service = EndpointService(hold_socket=str(run_dir / "hold.sock"), sentinel_port=10_503)
     await service.start(sockets=1)
+    service.all_known()
     yield service
     await service.stop()
 

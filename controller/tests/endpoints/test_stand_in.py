@@ -30,6 +30,7 @@ def asked(zone: Zone, name: str) -> list[str]:
 @pytest.mark.parametrize(("key", "name"), [(CANARY, NEAR_NAME), (FAR, FAR_NAME), (CANARY, NEAR_NAME.upper())])
 def test_the_dns_follows_the_pods_of_both(key: PortKey, name: str) -> None:
     zone = Zone(9)
+    zone.complete = True
     sentinel, canary, main = ["0 1 9 127-0-0-1.pod"], ["0 1 8080 10-0-0-1.pod"], ["0 1 8080 10-0-0-2.pod"]
     assert asked(zone, name) == sentinel
     zone.put(MAIN, [MAIN_POD])

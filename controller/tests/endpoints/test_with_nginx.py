@@ -63,6 +63,7 @@ server {{
 async def endpoints(run_dir: Path) -> AsyncIterator[EndpointService]:
     service = EndpointService(hold_socket=str(run_dir / "hold.sock"), sentinel_port=free_port(), loopback=True)
     await service.start()
+    service.all_known()
     yield service
     await service.stop()
 

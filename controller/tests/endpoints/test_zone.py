@@ -66,7 +66,9 @@ def ask(name: str, kind: RecordType, identity: int = 7) -> bytes:
 
 @pytest.fixture
 def zone() -> Zone:
-    return Zone(10_503)
+    zone = Zone(10_503)
+    zone.complete = True
+    return zone
 
 
 def srv(zone: Zone, name: str = WEB_NAME) -> list[str]:
@@ -84,6 +86,14 @@ def test_one_record_per_place(zone: Zone) -> None:
 def test_empty_and_unknown_services_answer_the_sentinel(zone: Zone, name: str) -> None:
     zone.put(WEB, [])
     assert srv(zone, name) == ["0 1 10503 127-0-0-1.pod"]
+
+
+@pytest.mark.parametrize("name", ["_80._tcp.gone.default.svc", "_80._tcp.gone.default.stream", "_80._tcp.gone.or.80.lost.default.svc"])
+def test_before_everything_is_known_nobody_is_unknown(zone: Zone, name: str) -> None:
+    zone.complete = False
+    zone.put(WEB, [])
+    assert read(zone.answer_udp(ask(name, RecordType.SRV))).code == message.ResponseCode.REFUSED
+    assert srv(zone) == ["0 1 10503 127-0-0-1.pod"]
 
 
 def test_a_dropped_service_answers_the_sentinel(zone: Zone) -> None:

@@ -112,9 +112,9 @@ def marks(headrace: Headrace) -> dict[str, int]:
 
 def test_an_altered_endpoint_table_is_not_believed(headrace: Headrace, pods: list[Backend]) -> None:
     """One bit of it is another address. nginx starts before anything is read, and would send requests there."""
-    headrace.until(lambda: (headrace.state / "endpoints.json").exists())
-    fall(headrace)
     table = headrace.state / "endpoints.json"
+    headrace.until(lambda: table.exists() and str(pods[0].port) in table.read_text())
+    fall(headrace)
     table.write_bytes(table.read_bytes().replace(str(pods[0].port).encode(), str(pods[1].port).encode()))
     headrace.start()
     headrace.until(lambda: headrace.get("http://app.test/").backend == "one")
@@ -167,6 +167,17 @@ def test_an_altered_generation_is_not_served_and_that_is_said(headrace: Headrace
     headrace.until(lambda: headrace.get("http://app.test/").backend == "one")
     said = headrace.log.read_text()[since:]
     assert "last good generation not usable" in said and "did not answer" not in said
+
+
+def test_a_crash_before_the_endpoints_were_saved_loses_no_request(headrace: Headrace, pods: list[Backend]) -> None:
+    """Whoever is missing in the table was taken for gone: 503 from the start until everything had been read."""
+    headrace.write("many.yaml", *(service(f"many{number}") for number in range(8000)))  # more than a second to read
+    with Load(headrace.http, "app.test", clients=2) as load:
+        headrace.stop(kill=True)
+        (headrace.state / "endpoints.json").unlink(missing_ok=True)
+        headrace.start()
+    assert not load.tally.failures
+    (headrace.manifests / "many.yaml").unlink()
 
 
 def test_a_crash_before_the_record_takes_no_route_away(headrace: Headrace, pods: list[Backend]) -> None:
