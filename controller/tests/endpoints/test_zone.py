@@ -88,7 +88,10 @@ def test_empty_and_unknown_services_answer_the_sentinel(zone: Zone, name: str) -
     assert srv(zone, name) == ["0 1 10503 127-0-0-1.pod"]
 
 
-@pytest.mark.parametrize("name", ["_80._tcp.gone.default.svc", "_80._tcp.gone.default.stream", "_80._tcp.gone.or.80.lost.default.svc"])
+@pytest.mark.parametrize(
+    "name",
+    ["_80._tcp.gone.default.svc", "_80._tcp.gone.default.stream", "_80._tcp.gone.or.80.lost.default.svc"],
+)
 def test_before_everything_is_known_nobody_is_unknown(zone: Zone, name: str) -> None:
     zone.complete = False
     zone.put(WEB, [])
