@@ -1,8 +1,9 @@
 """Less text for `nginx -t` where only a few servers have changed: what runs already need not be read again.
 
-The entry file then includes the changed servers alone, and of the upstreams those that they name. Its maps, which nginx
-runs and which cost it a millisecond each, become variables without a value: a test looks at names only. So the test of
-one host takes as long with 10,000 others as with none. Pure text; what does not look as expected stays as it is.
+The entry file then includes the changed servers and the catch-all, whose certificates all use, and of the upstreams
+those that they name. Its maps, which nginx runs and which cost it a millisecond each, become variables without a value:
+a test looks at names only. So the test of one host takes as long with 10,000 others as with none. Pure text; what does
+not look as expected stays as it is.
 
 A text that passes here and not as a whole makes the reload fail, which changes nothing; the next test is one of all.
 """
@@ -19,6 +20,7 @@ _ALL_SERVERS = "include servers/*.conf;"
 _ALL_UPSTREAMS = f"include {UPSTREAMS};"
 _MAP = re.compile(r"^ {4}map (?:\"[^\"\n]*\"|\S+) \$(\w+) \{(?:.*\}|\n(?: {8}.*\n)* {4}\})$", re.MULTILINE)
 _CAPTURE = re.compile(r"\(\?<(\w+)>")
+_CATCH_ALL = "servers/_catch_all.conf"
 _PROBE = "        location = /generation "
 _UPSTREAM = re.compile(r"upstream (\S+) \{$", re.MULTILINE)
 _WORD = re.compile(r"[^\s\"';{}/$]+")
@@ -32,6 +34,7 @@ def narrowed(texts: Mapping[str, str], servers: Sequence[str]) -> dict[str, str]
     entry = texts[ENTRY]
     if _ALL_SERVERS not in entry:
         raise ValueError(f"{ENTRY} has no line {_ALL_SERVERS!r}")
+    servers = [*(path for path in (_CATCH_ALL,) if path in texts and path not in servers), *servers]
     files = {SOME_ENTRY: ""}
     if _ALL_UPSTREAMS in entry and UPSTREAMS in texts:
         entry = entry.replace(_ALL_UPSTREAMS, f"include {SOME_UPSTREAMS};")

@@ -1,20 +1,19 @@
-"""The unix socket where nginx asks what to do with a failed request (`proxy_pass http://unix:…;`, without body).
+"""The unix socket where nginx asks what to do with a failed request (`proxy_pass http://unix:/hold.sock:/?…;`).
 
-    GET /                                       X-Accel-Redirect: @hr_again          try again, there:
-    X-Headrace-Upstream: http.web.default       X-Headrace-Address: 10.0.0.2:8080
-    X-Headrace-Round: 0
-    X-Headrace-Status: 502                      HTTP/1.1 502 Bad Gateway             give up
-    X-Headrace-Tried: 10.0.0.1:8080             (504 where Status is 504, 503 where no pod is left)
-    X-Headrace-Waited: 0.500
-    X-Headrace-Deadline: 3
-    X-Headrace-Received: 0
-    X-Headrace-Again: @hr_again
+    GET /?upstream=http.web.default     X-Accel-Redirect: @hr_again          try again, there:
+         &round=0                       X-Headrace-Address: 10.0.0.2:8080
+         &status=502
+         &tried=10.0.0.1:8080           HTTP/1.1 502 Bad Gateway             give up
+         &waited=0.500                  (504 where the status is 504, 503 where no pod is left)
+         &deadline=3
+         &received=0
+         &again=@hr_again
 
-`Upstream` can name two: the pods of the second answer while the first has none, as with a canary.
-`Tried`, `Status` and `Waited` are nginx's `$upstream_addr`, `$upstream_status` and `$upstream_response_time`. `Again`
-is the place for another try, since locations with settings of their own have one of their own. Only the headers
-count: in a named location nginx passes the client's own URI. HTTP/1.0 and 1.1, one request at a time on a connection.
-Whatever cannot be read is answered 400 and closed.
+`upstream` can name two: the pods of the second answer while the first has none, as with a canary.
+`tried`, `status` and `waited` are nginx's `$upstream_addr`, `$upstream_status` and `$upstream_response_time`, with
+their spaces. `again` is the place for another try, since locations with settings of their own have one of their own.
+Only the target counts: a location that sends headers of its own costs nginx 10 kB, and every host has one that asks.
+HTTP/1.0 and 1.1, one request at a time on a connection. Whatever cannot be read is answered 400 and closed.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from controller.endpoints.table import PortKey
 logger = logging.getLogger(__name__)
 
 MAX_HEAD = 64 << 10
-"""Bytes of a request head; nginx passes the client's own header along unless told not to."""
+"""Bytes of a request head; nginx sends along what it would send to a pod."""
 DEADLINE = 3.0
 """Seconds that a request may take from its first attempt to the last, where nginx says nothing."""
 
@@ -95,20 +94,21 @@ def _final(status: HTTPStatus, connection: str) -> bytes:
 def parse_request(head: bytes) -> HoldRequest | None:
     """From the head of a request, without the empty line; None for anything that is no question to us."""
     lines = head.decode("latin-1").split("\r\n")
-    version = lines[0].rpartition(" ")[2]
+    request, _, version = lines[0].rpartition(" ")
     if version not in ("HTTP/1.0", "HTTP/1.1"):
         return None
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    texts = headers.get("x-headrace-upstream", "").split()
+    said = {name: value for name, _, value in (one.partition("=") for one in request.partition("?")[2].split("&"))}
+    texts = said.get("upstream", "").split()
     keys = [key for key in map(_key, texts) if key is not None]
     if not keys or len(keys) != len(texts):
         return None
     bodyless = headers.get("content-length", "0") in ("", "0") and "transfer-encoding" not in headers
     connection = headers.get("connection", "").lower()
-    again = headers.get("x-headrace-again", "")
+    again = said.get("again", "")
     return HoldRequest(
-        asked=_asked(keys, headers),
-        gateway_timeout=headers.get("x-headrace-status", "").endswith("504"),
+        asked=_asked(keys, said),
+        gateway_timeout=said.get("status", "").endswith("504"),
         again=again if _PLACE.fullmatch(again) else "@hr_again",
         keep_alive=bodyless and (connection == "keep-alive" or (version == "HTTP/1.1" and connection != "close")),
     )
@@ -120,17 +120,17 @@ def _key(text: str) -> PortKey | None:
     return PortKey(namespace=names[2], service=names[1], port=names[0]) if len(names) == 3 and all(names) else None
 
 
-def _asked(keys: Sequence[PortKey], headers: dict[str, str]) -> Asked:
-    round_ = headers.get("x-headrace-round", "")
-    deadline = sum(_seconds(headers.get("x-headrace-deadline", ""))) or DEADLINE
+def _asked(keys: Sequence[PortKey], said: dict[str, str]) -> Asked:
+    round_ = said.get("round", "")
+    deadline = sum(_seconds(said.get("deadline", ""))) or DEADLINE
     return Asked(
         ticket=-1,
         key=keys[0],
         otherwise=keys[1] if len(keys) > 1 else None,
         round=int(round_) if round_.isascii() and round_.isdigit() and len(round_) < 4 else 0,
-        tried=frozenset(places_in(headers.get("x-headrace-tried", ""))),
-        left=deadline - sum(_seconds(headers.get("x-headrace-waited", ""))),
-        received=headers.get("x-headrace-received") == "1",
+        tried=frozenset(places_in(said.get("tried", ""))),
+        left=deadline - sum(_seconds(said.get("waited", ""))),
+        received=said.get("received") == "1",
     )
 
 

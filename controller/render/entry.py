@@ -20,7 +20,7 @@ from controller.render.families.proxying import global_rewrites
 from controller.render.global_settings import access_logs, clears_server_header, connections, of_http, open_files
 from controller.render.hidden_headers import base_hidden
 from controller.render.protocols import base_lists
-from controller.render.quoting import NginxText, literal, quoted, template, word
+from controller.render.quoting import NginxText, quoted, template, word
 from controller.render.request_headers import base_headers, header_variable
 
 POD_CONNECT_TIMEOUT = "500ms"
@@ -131,7 +131,7 @@ def _text(scale: Scale, layout: Layout) -> str:
         protocol_lists=base_lists(main),
         once_default=int(once),
         once_methods=once_methods,
-        hold_socket=literal(f"http://unix:{layout.hold_socket}"),
+        hold_question=template(_hold_question(main, layout)),
         idle_connection=quoted("" if main.upstream_keepalive_connections else "close"),
         resolvers=template_words(" ".join(layout.resolvers)),
     )
@@ -180,6 +180,21 @@ def _sent_once(main: MainSettings) -> tuple[bool, tuple[str, ...]]:
     if "error" not in allowed:
         return True, ()
     return False, () if "non_idempotent" in allowed else ("POST", "LOCK", "PATCH")
+
+
+def _hold_question(main: MainSettings, layout: Layout) -> str:
+    """Where the controller is asked about a failed request, and what it is told: `controller.endpoints.hold_server`."""
+    said = {
+        "upstream": "$hr_held_upstream",
+        "round": "$hr_round",
+        "status": "$hr_failed_status",
+        "tried": "$upstream_addr",
+        "waited": "$upstream_response_time",
+        "deadline": f"{main.hold_deadline}",
+        "received": "$hr_received",
+        "again": "$hr_again",
+    }
+    return f"http://unix:{layout.hold_socket}:/?" + "&".join(f"{name}={value}" for name, value in said.items())
 
 
 def _hsts(main: MainSettings) -> str:

@@ -28,7 +28,7 @@ from controller.render import escaping
 from controller.render.entry import PATIENT_CONNECT_TIMEOUT, Scale, connect_timeout, entry, log_text, metrics_log
 from controller.render.environment import text_of
 from controller.render.global_settings import status_networks, turned_away
-from controller.render.listen import listens_of, server_names
+from controller.render.listen import certificate_lines, listens_of, server_names, with_own_tls
 from controller.render.locations import LocationStyle, redirect_target, written
 from controller.render.quoting import NginxText, file_name
 from controller.render.shared_files import CertificatesFile, UpstreamsFile, guarded, guarded_names
@@ -37,13 +37,15 @@ from controller.render.stream import render_streams
 
 @dataclass(frozen=True, slots=True)
 class _ServerStyle:
-    """Everything besides the Server itself that its text depends on."""
+    """Everything besides the Server itself that its text depends on. `tls_of_all`: handshakes of the catch-all follow
+    the rules of all hosts."""
 
     main: MainSettings
     layout: Layout
     health_path: str
     guarded: bool
     preread: bool
+    tls_of_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Renderer:
             configuration.health_check_path,
             any(map(guarded, featured)),
             configuration.streams.preread,
+            not with_own_tls(configuration.servers[CATCH_ALL]),
         )
 
     def _changes(
@@ -180,11 +183,13 @@ class Renderer:
 
     def _render_server(self, server: Server, configuration: Configuration, style: _ServerStyle) -> _Host:
         main, is_default = configuration.main, server.host == CATCH_ALL
+        own_tls = is_default or not style.tls_of_all or with_own_tls(server)
         health_path = _health_path(server, configuration.health_check_path)
         of_locations = LocationStyle(main, self.layout, configuration.upstreams, metrics_log(self.layout))
         common = {
             "server_name": server_names(server),
             "listens": listens_of(self.layout, main, default=is_default, preread=configuration.streams.preread),
+            "certificate": certificate_lines(self.layout) if own_tls else (),
         }
         host = written(server, of_locations, may_redirect_at_once=not health_path)
         first = (*server.locations, server.fallback)[0]
@@ -211,7 +216,6 @@ class Renderer:
             log_location_path="location_path" in log_text(main),
             patient_connect_timeout=connect_timeout(main, PATIENT_CONNECT_TIMEOUT),
             hold=main.hold,
-            hold_deadline=main.hold_deadline,
             hold_timeout=int(main.hold_deadline) + 1,
         )
         path = f"servers/{file_name(server.host, digest_of(server.host))}.conf"

@@ -44,9 +44,8 @@ def request(
     round_: str = "0", status: str = "502", again: str = "@hr_again", version: str = "1.1", extra: str = ""
 ) -> bytes:
     return (
-        f"GET /some/path?x HTTP/{version}\r\nHost: localhost\r\nX-Headrace-Upstream: http.web.default\r\n"
-        f"x-headrace-round: {round_}\r\nX-Headrace-Status: {status}\r\nX-Headrace-Again: {again}\r\n"
-        f"X-Headrace-Tried: 10.0.0.1:80\r\nX-Headrace-Waited: 0.5, - : 0.3\r\nX-Headrace-Deadline: 1.6\r\n{extra}\r\n"
+        f"GET /?upstream=http.web.default&round={round_}&status={status}&again={again}"
+        f"&tried=10.0.0.1:80&waited=0.5, - : 0.3&deadline=1.6 HTTP/{version}\r\nHost: localhost\r\n{extra}\r\n"
     ).encode()
 
 
@@ -151,8 +150,8 @@ async def test_http_1_0_and_bodies_end_the_connection(rig: Rig) -> None:
     [
         b"\0\xff\r\n\r\n",
         b"GET /hold HTTP/1.1\r\n\r\n",
-        b"GET /hold HTTP/1.1\r\nX-Headrace-Upstream: web.default\r\n\r\n",
-        b"GET /hold HTTP/1.1\r\nX-Headrace-Upstream: ..\r\n\r\n",
+        b"GET /?upstream=web.default HTTP/1.1\r\n\r\n",
+        b"GET /?upstream=.. HTTP/1.1\r\n\r\n",
         b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nA: " + b"x" * MAX_HEAD,
     ],

@@ -88,5 +88,5 @@ def test_a_canary_with_pods_is_waited_for() -> None:
     ],
 )
 def test_both_are_named_in_a_question(text: str, expected: tuple[PortKey, PortKey | None] | None) -> None:
-    found = parse_request(f"GET / HTTP/1.1\r\nX-Headrace-Upstream: {text}\r\n".encode())
+    found = parse_request(f"GET /?upstream={text} HTTP/1.1\r\n".encode())
     assert (found and (found.asked.key, found.asked.otherwise)) == expected

@@ -41,13 +41,8 @@ server {{
     }}
     location @hold {{
         if ($final) {{ return 502 gone; }}
-        proxy_pass http://unix:{hold};
+        proxy_pass "http://unix:{hold}:/?upstream={port}.web.default&round=$round&status=$status&tried=$upstream_addr&waited=$upstream_response_time";
         proxy_method GET; proxy_pass_request_body off; proxy_pass_request_headers off;
-        proxy_set_header X-Headrace-Upstream {port}.web.default;
-        proxy_set_header X-Headrace-Round $round;
-        proxy_set_header X-Headrace-Status $status;
-        proxy_set_header X-Headrace-Tried $upstream_addr;
-        proxy_set_header X-Headrace-Waited $upstream_response_time;
     }}
     location @hr_again {{
         set $address $upstream_http_x_headrace_address;

@@ -236,7 +236,7 @@ def objections(data: dict[str, str], layout: Layout, directory: Path) -> str:
         ("enable-multi-accept", "false", "multi_accept off;"),
         ("log-format-escape-none", "true", "log_format hr_access escape=none"),
         ("disable-ipv6", "true", "listen *:"),
-        ("hold-deadline", "7s", "X-Headrace-Deadline 7.0;"),
+        ("hold-deadline", "7s", "&deadline=7.0&"),
         ("nginx-status-ipv4-whitelist", "10.1.0.0/16", "allow 10.1.0.0/16;"),
         ("nginx-status-ipv6-whitelist", "fd00::/8", "allow fd00::/8;"),
     ],
