@@ -184,4 +184,8 @@ DIFFERENCES: dict[str, str] = {
         "/nginx_status exists only where nginx has the module stub_status; the metrics of the controller tell more."
     ),
     "configmap:enable-serial-reloads": "Waits at most an hour.",
+    "configmap:upstream-keepalive-connections": (
+        "Of each port of a Service and worker, where it was one number for all pods of the cluster: with many upstreams "
+        "each gets its share of 20,000, rounded down to a power of two, at least 8."
+    ),
 }
