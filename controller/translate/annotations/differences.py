@@ -185,7 +185,7 @@ DIFFERENCES: dict[str, str] = {
     ),
     "configmap:enable-serial-reloads": "Waits at most an hour.",
     "configmap:upstream-keepalive-connections": (
-        "Of each port of a Service and worker, where it was one number for all pods of the cluster: with many upstreams "
-        "each gets its share of 20,000, rounded down to a power of two, at least 8."
+        "Of each port of a Service and worker, where it was one number for all pods of the cluster: with many of "
+        "them each gets its share of 20,000, rounded down to a power of two, at least 8."
     ),
 }
