@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -204,16 +205,24 @@ class Headrace:
         temporary.rename(target)
 
     def until(self, condition: Any, seconds: float = 5, message: str = "") -> float:
-        """Waits until the condition holds; returns how long it took."""
+        """Waits until the condition holds; returns how long it took. Then no worker of before takes connections."""
         start = time.monotonic()
         while time.monotonic() - start < seconds:
             try:
                 if condition():
-                    return time.monotonic() - start
+                    took = time.monotonic() - start
+                    self._let_old_workers_go()
+                    return took
             except (OSError, http.client.HTTPException):
                 pass
             time.sleep(0.02)
         raise AssertionError(f"not within {seconds} s: {message}\n{self.log.read_text()[-4000:]}")
+
+    def _let_old_workers_go(self) -> None:
+        """nginx starts new workers 100 ms before it tells the old ones to take no more connections."""
+        deadline = time.monotonic() + 1
+        while two_sets_of_workers(self.state) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
 
 def trusting_context() -> ssl.SSLContext:
@@ -221,6 +230,21 @@ def trusting_context() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def two_sets_of_workers(state_dir: Path) -> bool:
+    """Whether more workers take connections than the present configuration has; nginx names those that do not."""
+    try:
+        pid = (state_dir / "nginx.pid").read_text().strip()
+        wanted = re.search(
+            r"^worker_processes (\d+);", (state_dir / "current" / "nginx.conf").read_text(), re.MULTILINE
+        )
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        titles = [Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0 ") for child in children]
+    except OSError:
+        return False
+    wanted = re.search(r"^worker_processes (\d+);", entry, re.MULTILINE)
+    return wanted is not None and titles.count(b"nginx: worker process") > int(wanted[1])
 
 
 def end_nginx(state_dir: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import socket
+import struct
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -42,7 +46,8 @@ class Controller:
 
     @property
     def sources(self) -> Sources:
-        return Sources(lambda: self.sick, lambda: self.waiting, self.scrape, lambda: Report((FINDING,)))
+        metrics = lambda accept: self.scrape(accept)  # noqa: E731  # tests may put another in its place
+        return Sources(lambda: self.sick, lambda: self.waiting, metrics, lambda: Report((FINDING,)))
 
 
 @pytest.fixture
@@ -189,6 +194,54 @@ async def test_a_large_answer_reaches_a_slow_reader_whole(server: StatusServer, 
     assert raw.endswith(b"x" * 100)
     assert len(raw.partition(b"\r\n\r\n")[2]) == 8_000_000
     writer.close()
+
+
+async def test_nothing_is_made_for_clients_that_lost_their_place(
+    server: StatusServer, controller: Controller, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Answers that take long to make would else be made by the hundred at the same time, for nobody."""
+    making: set[asyncio.Task[None] | None] = set()
+
+    async def scrape(accept: str) -> tuple[str, bytes]:
+        making.add(asyncio.current_task())
+        try:
+            await asyncio.sleep(60)
+        finally:
+            making.discard(asyncio.current_task())
+        return "text/plain", b""
+
+    controller.scrape = scrape  # type: ignore[method-assign]
+    slow = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(12)]
+    for _, writer in slow:
+        writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+    await asyncio.sleep(0.3)
+    assert len(making) == http.MAX_LARGE
+    assert not caplog.records
+    for _, writer in slow:
+        writer.close()
+
+
+async def test_what_a_client_did_not_wait_for_is_not_kept(server: StatusServer, controller: Controller) -> None:
+    """The collector comes late in a controller: until then nothing of the size of an answer may be left."""
+    controller.big = b"x" * 16_000_000
+    held = sys.getrefcount(controller.big)
+    gc.disable()
+    try:
+        for _ in range(20):
+            await asyncio.to_thread(hang_up_early, server.port)
+        await asyncio.sleep(0.3)
+        kept = sys.getrefcount(controller.big) - held
+    finally:
+        gc.enable()
+    assert kept == 0
+
+
+def hang_up_early(port: int) -> None:
+    """Reads the beginning of an answer and resets the connection."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        connection.recv(100)
 
 
 async def test_a_client_that_never_reads_is_let_go(server: StatusServer, controller: Controller) -> None:
