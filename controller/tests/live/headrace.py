@@ -236,9 +236,7 @@ def two_sets_of_workers(state_dir: Path) -> bool:
     """Whether more workers take connections than the present configuration has; nginx names those that do not."""
     try:
         pid = (state_dir / "nginx.pid").read_text().strip()
-        wanted = re.search(
-            r"^worker_processes (\d+);", (state_dir / "current" / "nginx.conf").read_text(), re.MULTILINE
-        )
+        entry = (state_dir / "current" / "nginx.conf").read_text()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         titles = [Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0 ") for child in children]
     except OSError:
