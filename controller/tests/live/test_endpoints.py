@@ -14,7 +14,8 @@ from controller.tests.live.headrace import Headrace
 from controller.tests.live.objects import Object, ingress, service, slice_at, slice_of
 from controller.tests.ports import free_port
 
-SOON = 1.5
+SOON = 3.0
+"""nginx asks every second, and a busy machine has moments of its own: the benchmark judges how long it really takes."""
 """Seconds. nginx asks our DNS every second."""
 
 TRIALS = range(4)
