@@ -30,6 +30,9 @@ LONGEST_SERIAL = 3_600.0
 LAST_WAIT = 2.0
 """Seconds that workers which were told to end at once have for it; then the reload comes in any case."""
 
+TOLD = 5.0
+"""Seconds of waiting of which somebody will ask what they are for."""
+
 _LOOK_EVERY = 0.25
 _GATHER = 0.25
 
@@ -83,6 +86,7 @@ class Turn:
         self._pace = Pace(limits.interval, limits.burst)
         self._since: float | None = None
         self._causes: set[Cause] = set()
+        self._told: set[Cause] = set()
 
     async def come(self, changed: asyncio.Event) -> bool:
         """Returns True when a reload may begin, and False when `changed` was set while it had to wait.
@@ -92,6 +96,7 @@ class Turn:
         while obstacle := await self._obstacle():
             self._causes.add(obstacle.cause)
             begun = time.monotonic()
+            self._tell_of(obstacle, begun)
             if await _set_within(changed, obstacle.seconds):
                 left = begun + obstacle.seconds - time.monotonic()
                 await asyncio.sleep(max(0.0, min(left, _GATHER)))
@@ -110,6 +115,7 @@ class Turn:
     def forget(self) -> None:
         """No reload is wanted any more."""
         self._causes.clear()
+        self._told.clear()
         self._since = None
 
     async def watch(self, every: float = 5.0) -> None:
@@ -142,14 +148,23 @@ class Turn:
         if not spent or waited >= limits.patience + LAST_WAIT:
             return None
         if Cause.OLD_WORKERS not in self._causes:
-            await self._tell(spent)
+            await self._tell_of_old_workers(spent)
         if waited >= limits.patience:
             ended = await asyncio.to_thread(end_oldest, self._master())
             self.ended += ended
             logger.warning("oldest workers ended", extra={"workers": ended, "waited_seconds": round(waited, 1)})
         return Obstacle(Cause.OLD_WORKERS, _LOOK_EVERY)
 
-    async def _tell(self, spent: str) -> None:
+    def _tell_of(self, obstacle: Obstacle, now: float) -> None:
+        """One line for each cause of a long wait. Old workers are told of at once, with what they hold."""
+        waited = now - (self._since or now)
+        if obstacle.cause in self._told | {Cause.OLD_WORKERS} or waited + obstacle.seconds < TOLD:
+            return
+        self._told.add(obstacle.cause)
+        seconds = {"waited_seconds": round(waited, 1), "at_least_seconds": round(obstacle.seconds, 1)}
+        logger.info("reload is held back", extra={"cause": obstacle.cause, **seconds})
+
+    async def _tell_of_old_workers(self, spent: str) -> None:
         self.old = await asyncio.to_thread(look, self._master())
         held = {"workers": self.old.count, "bytes": self.old.memory, "connections": self.old.connections}
         extra = {"limit": spent, **held, "at_most_seconds": self.limits.patience}

@@ -11,6 +11,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
+
+
+class _Client(NamedTuple):
+    address: str
+    task: asyncio.Task[None] | None
 
 
 class Room:
@@ -18,26 +24,28 @@ class Room:
 
     def __init__(self, places: int) -> None:
         self._places = places
-        self._inside: dict[asyncio.StreamWriter, str] = {}
+        self._inside: dict[asyncio.StreamWriter, _Client] = {}
 
     def __len__(self) -> int:
         return len(self._inside)
 
     @contextmanager
     def place(self, writer: asyncio.StreamWriter) -> Iterator[None]:
-        """Holds a place for the block. Whoever has to make room for it is cut off, which its own reads and writes
-        notice."""
+        """Holds a place for the block. Whoever has to make room for it is cut off, and the task that serves it ends:
+        answers that nobody will read would else be made without bound, all at the same time."""
         if len(self._inside) >= self._places:
             self._make_room()
         peer = writer.get_extra_info("peername")
-        self._inside[writer] = peer[0] if peer else ""
+        self._inside[writer] = _Client(peer[0] if peer else "", asyncio.current_task())
         try:
             yield
         finally:
             self._inside.pop(writer, None)
 
     def _make_room(self) -> None:
-        greediest = Counter(self._inside.values()).most_common(1)[0][0]
-        oldest = next(writer for writer, address in self._inside.items() if address == greediest)
-        del self._inside[oldest]
+        greediest = Counter(client.address for client in self._inside.values()).most_common(1)[0][0]
+        oldest = next(writer for writer, client in self._inside.items() if client.address == greediest)
+        task = self._inside.pop(oldest).task
         oldest.transport.abort()
+        if task:
+            task.cancel()

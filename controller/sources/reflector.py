@@ -37,9 +37,16 @@ from controller.state.events import Applied, Deleted, Rejected, Synced, Unreadab
 logger = logging.getLogger(__name__)
 
 BACKOFF_FIRST = 0.5
-BACKOFF_MOST = 30.0
+BACKOFF_MOST = 10.0
+"""So that changes arrive within some ten seconds of the end of any trouble. client-go waits for half a minute; with one
+watch for each kind and few replicas, three times as many tries are still none that an API server would notice."""
+
 BACKOFF_UNREACHABLE = 5.0
 """A connection that is refused is no load for the server, and changes shall arrive soon after an outage."""
+
+TOLD = (1, 5)
+TOLD_EVERY = 30
+"""Failures in a row that are warned about: these, and each 30th, which is every five minutes at the longest pauses."""
 
 RETRY_AFTER_MOST = 300.0
 WATCH_SECONDS = (240, 290)
@@ -266,8 +273,10 @@ class Reflector:
     async def _pause(self, error: HeadraceError | NotKubernetes) -> None:
         self._failures += 1
         delay = backoff(self._failures, self._clock.uniform, error)
-        level = logging.WARNING if self._failures in (1, 5) else logging.DEBUG
-        fields = {"scope": str(self.scope), "error": str(error), "retry_seconds": round(delay, 1)}
+        told = self._failures in TOLD or self._failures % TOLD_EVERY == 0
+        level = logging.WARNING if told else logging.DEBUG
+        fields = {"scope": str(self.scope), "error": str(error), "failures": self._failures}
+        fields |= {"retry_seconds": round(delay, 1)}
         logger.log(level, "API server does not answer as it should", extra=fields)
         await self._clock.sleep(delay)
 

@@ -155,7 +155,10 @@ async def _answer(backend: Backend, reader: asyncio.StreamReader, writer: asynci
         return False
     backend.begun += 1
     first, *lines = head[:-4].split(b"\r\n")
-    method, target = (part.decode() for part in _REQUEST.fullmatch(first).groups())  # type: ignore[union-attr]
+    request = _REQUEST.fullmatch(first)
+    if request is None:
+        return False  # what came by a TCP port may be anything
+    method, target = (part.decode() for part in request.groups())
     pairs = [tuple(part.decode("latin-1") for part in line.split(b": ", 1)) for line in lines]
     headers = {name.lower(): value for name, value in (pair if len(pair) == 2 else (pair[0], "") for pair in pairs)}
     body = await _body(reader, headers)
