@@ -50,10 +50,14 @@ def local_cluster(cluster: Cluster) -> LocalCluster:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """The name of a new namespace with its default ServiceAccount; gone after the test, with all that was in it."""
+    """The name of a new namespace with its default ServiceAccount; gone after the test, with all that was in it.
+
+    Its routes go at once, so that no reload comes during the next test; the rest in its own time.
+    """
     name = f"e2e-{os.getpid()}-{next(_numbers)}"
     cluster.kubectl("create", "namespace", name)
     account = "serviceaccount/default"
     cluster.kubectl("wait", "--for=create", account, f"--namespace={name}", "--timeout=30s")
     yield name
+    cluster.kubectl("delete", "ingress", "--all", f"--namespace={name}")
     cluster.kubectl("delete", "namespace", name, "--wait=false")
