@@ -24,10 +24,14 @@ def written(shape: Shape, variant: Variant, directory: Path, http: int, https: i
     """The whole configuration; `backend` is the port for HTTP and the one for gRPC."""
     hosts = "".join(_host(host, shape, variant, http, https, backend) for host in shape.hosts)
     log = f"access_log {directory}/access.log combined;" if variant.log else "access_log off;"
+    return framed(directory, log, f"keepalive_requests {ENDLESS};" if shape.grpc else "", hosts)
+
+
+def framed(directory: Path, *written: str) -> str:
+    """What stands around hosts; `written` goes into `http`. Hosts without a certificate of their own get tls.pem."""
     temporary = "".join(
         f"{kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    endless = f"keepalive_requests {ENDLESS};" if shape.grpc else ""
     return f"""
 daemon off;
 pid {directory}/nginx.pid;
@@ -37,11 +41,9 @@ worker_rlimit_nofile 20000;
 events {{ worker_connections 8192; multi_accept on; }}
 http {{
 {temporary}
-{log}
 server_names_hash_max_size 65536;
 server_names_hash_bucket_size 128;
 tcp_nopush on;
-{endless}
 http2 on;
 ssl_certificate {directory}/tls.pem;
 ssl_certificate_key {directory}/tls.pem;
@@ -55,7 +57,7 @@ proxy_set_header Host $host;
 proxy_set_header X-Real-IP $remote_addr;
 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
 proxy_set_header X-Forwarded-Proto $scheme;
-{hosts}
+{chr(10).join(written)}
 }}
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 class Plan:
     """`sizes` are numbers of hosts, `trials` how often a thing is measured (ours and bare in turns), `seconds` how
     long one load lasts, `churn_seconds` how long the steady state is watched. `scratch` is a directory for everything
-    that is thrown away.
+    that is thrown away; `note` are words about the run that its results keep.
     """
 
     profile: str
@@ -19,10 +19,20 @@ class Plan:
     seconds: float
     churn_seconds: float
     scratch: Path = field(default=Path())
+    note: str = ""
 
     @property
     def quick(self) -> bool:
         return self.profile == "quick"
+
+    @property
+    def title(self) -> str:
+        """The profile, and in what this run differs from it."""
+        usual = PROFILES[self.profile]
+        sizes = f"{', '.join(map(str, self.sizes))} hosts" if self.sizes != usual.sizes else ""
+        trials = f"{self.trials} trials" if self.trials != usual.trials else ""
+        churn = f"{self.churn_seconds:g} s of churn" if self.churn_seconds != usual.churn_seconds else ""
+        return "; ".join(part for part in (self.profile, sizes, trials, churn, self.note) if part)
 
 
 PROFILES = {

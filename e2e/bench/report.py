@@ -48,6 +48,7 @@ def results_in(directory: Path) -> list[Result]:
 
 def write(directory: Path) -> Path:
     """Put all results into README.md between its marks; a page without marks gets them at its end."""
+    directory.mkdir(parents=True, exist_ok=True)
     page = directory / "README.md"
     text = page.read_text() if page.exists() else "# Performance\n"
     head, _, rest = text.partition(BEGIN)

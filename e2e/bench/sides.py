@@ -104,7 +104,7 @@ keepalive_requests 1000000000;
 open_file_cache max=10;
 open_file_cache_valid 1h;
 sendfile on;
-{_temporary(directory)}
+{temporary(directory)}
 server {{
     listen 127.0.0.1:{http} backlog=4096;
     location / {{ return 200 ok; }}
@@ -117,13 +117,13 @@ server {{
 }}
 }}
 """)
-    with _nginx(directory, http) as master:
+    with nginx(directory, http) as master:
         for pid in (master, *(child.pid for child in children_of(master))):
             os.sched_setaffinity(pid, {int(LOAD_CPU)})
         yield http, grpc
 
 
-def _temporary(directory: Path) -> str:
+def temporary(directory: Path) -> str:
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     return "".join(f"{kind}_temp_path {directory}/{kind};\n" for kind in kinds)
 
@@ -136,7 +136,7 @@ def bare_nginx(
     directory.mkdir()
     (directory / "tls.pem").write_bytes(pair[0] + pair[1])
     (directory / "nginx.conf").write_text(bare.written(shape, variant, directory, http, https, behind))
-    with _nginx(directory, http) as master:
+    with nginx(directory, http) as master:
         side = Side("bare", http, https, master)
         pin(side.proxy)
         rank_alike((os.getpid(), *side.proxy, *side.others))
@@ -144,7 +144,7 @@ def bare_nginx(
 
 
 @contextmanager
-def _nginx(directory: Path, port: int) -> Iterator[int]:
+def nginx(directory: Path, port: int) -> Iterator[int]:
     with (directory / "error.log").open("wb") as log:
         command = [find_nginx(), "-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", "stderr"]
         process = subprocess.Popen(command, stdout=log, stderr=log)

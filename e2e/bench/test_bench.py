@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from xml.etree import ElementTree
 
 import pytest
 
-from e2e.bench import dataplane, python, report
+from e2e.bench import changes, dataplane, python, report, start, steady
 from e2e.bench.figures import Figure, from_json, to_json
 from e2e.bench.plan import PROFILES
 from e2e.bench.plot import ratios
@@ -67,3 +68,32 @@ def test_every_stage_of_the_program_gives_figures() -> None:
     stages = {figure.name.partition(",")[0] for figure in found}
     assert {"decode", "translate", "render", "all"} <= stages, stages
     assert all(figure.ours >= 0 for figure in found)
+
+
+@pytest.mark.nginx
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        (changes, {changes.NEW, changes.GONE, changes.SECRET, changes.HUNDRED, changes.PAIR}),
+        (start, {"cold start to all served", "warm restart to ready", "memory (PSS) of the data plane"}),
+        (steady, {"idle, CPU of both", "churn, old workers at most", "churn, reloads"}),
+    ],
+    ids=["changes", "start", "steady"],
+)
+def test_a_real_control_plane_gives_figures(
+    part: ModuleType, names: set[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    plan = replace(PROFILES["quick"], scratch=tmp_path_factory.getbasetemp())
+    plan.scratch.chmod(0o755)
+    found = {figure.name: figure for figure in part.run(plan)}
+    assert names <= set(found)
+    assert all(found[name].hosts == 10 for name in names)
+    moments = [figure for figure in found.values() if figure.unit in ("s", "MiB")]
+    assert all(figure.ours > 0 for figure in moments)
+    assert all(figure.ours == 0 for name, figure in found.items() if name.endswith("that failed"))
+
+
+def test_a_shorter_run_says_what_it_was() -> None:
+    short = replace(PROFILES["full"], sizes=(10, 1_000), trials=3, note="a busy machine")
+    assert short.title == "full; 10, 1000 hosts; 3 trials; a busy machine"
+    assert PROFILES["full"].title == "full"
