@@ -84,6 +84,12 @@ def fresh_namespace(cluster: Cluster, name: str, *, enforce: str = "baseline") -
     cluster.kubectl("create", "--filename=-", input=json.dumps(namespace))
 
 
+def end_namespace(cluster: Cluster, name: str) -> None:
+    """Its routes go at once, so that no reload comes during the next test; the rest in its own time."""
+    cluster.kubectl("delete", "ingress", "--all", f"--namespace={name}")
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
 def delete(cluster: Cluster, namespace: str, *names: str) -> None:
     """`names` are as kubectl takes them, for example `ingress/shop`."""
     cluster.kubectl("delete", "--namespace", namespace, "--ignore-not-found", *names)

@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from e2e.cluster import existing, kind
+from e2e.cluster.apps import end_namespace
 from e2e.cluster.fixtures import echo, shared
 from e2e.cluster.local import provider as local
 from e2e.cluster.provider import Cluster, LocalCluster, chosen_provider
@@ -50,14 +51,10 @@ def local_cluster(cluster: Cluster) -> LocalCluster:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """The name of a new namespace with its default ServiceAccount; gone after the test, with all that was in it.
-
-    Its routes go at once, so that no reload comes during the next test; the rest in its own time.
-    """
+    """The name of a new namespace with its default ServiceAccount; gone after the test, with all that was in it."""
     name = f"e2e-{os.getpid()}-{next(_numbers)}"
     cluster.kubectl("create", "namespace", name)
     account = "serviceaccount/default"
     cluster.kubectl("wait", "--for=create", account, f"--namespace={name}", "--timeout=30s")
     yield name
-    cluster.kubectl("delete", "ingress", "--all", f"--namespace={name}")
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    end_namespace(cluster, name)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from controller.tests.live.objects import ingress
-from e2e.cluster.apps import App, apply, deploy, fresh_namespace
+from e2e.cluster.apps import App, apply, deploy, end_namespace, fresh_namespace
 from e2e.cluster.provider import Cluster
 from e2e.cluster.release import Shared
 
@@ -31,4 +31,4 @@ def echo(cluster: Cluster) -> Iterator[App]:
     app = deploy(cluster, namespace, "echo", replicas=2)
     apply(cluster, namespace, ingress("echo", (ECHO, "/", "Prefix", "echo"), ingressClassName=CLASS))
     yield app.ready()
-    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    end_namespace(cluster, namespace)

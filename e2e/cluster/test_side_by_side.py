@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from controller.tests.live.objects import Object, ingress, key_pair, tls_secret
-from e2e.cluster.apps import App, apply, deploy, fresh_namespace
+from e2e.cluster.apps import App, apply, deploy, end_namespace, fresh_namespace
 from e2e.cluster.ask import Site, echoed, until
 from e2e.cluster.fixtures import CLASS
 from e2e.cluster.provider import Cluster
@@ -48,7 +48,7 @@ def apps(cluster: Cluster) -> Iterator[tuple[App, App]]:
     namespace = "e2e-side-by-side"
     fresh_namespace(cluster, namespace)
     yield deploy(cluster, namespace, "one").ready(), deploy(cluster, namespace, "two").ready()
-    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    end_namespace(cluster, namespace)
 
 
 def answering(site: Site, url: str) -> str | int:

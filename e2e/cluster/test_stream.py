@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from controller.tests.live.objects import Object, ingress, key_pair
-from e2e.cluster.apps import RESTRICTED, App, apply, fresh_namespace
+from e2e.cluster.apps import RESTRICTED, App, apply, end_namespace, fresh_namespace
 from e2e.cluster.ask import until
 from e2e.cluster.fixtures import CLASS
 from e2e.cluster.provider import Cluster
@@ -86,7 +86,7 @@ def line(cluster: Cluster) -> Iterator[Line]:
     fresh_namespace(cluster, NAMESPACE)
     apply(cluster, NAMESPACE, *_objects(cluster, (certificate + key).decode()))
     yield Line(App(cluster, NAMESPACE, "line").ready(), certificate)
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    end_namespace(cluster, NAMESPACE)
 
 
 @pytest.fixture
