@@ -252,7 +252,8 @@ class DataPlane:
     async def _prove(self, number: int) -> None:
         """Raises `ProbeTimeout`, or `NginxRefused` when a master that was never proved ends instead of answering."""
         deadline = self._probe_seconds + PROBE_SECONDS_PER_FRAGMENT * self._size
-        probing = asyncio.create_task(probe(self._layout.probe_socket, number, deadline, self._before))
+        told = self._process.pid
+        probing = asyncio.create_task(probe(self._layout.probe_socket, number, deadline, self._before, told))
         dying = asyncio.create_task(self._process.death())
         try:
             # A guarded master that dies is replaced meanwhile, and the probe finds the new one.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from controller.dataplane.procfs import process
+from controller.dataplane.procfs import has_done_its_signals, has_new_workers, process
 from controller.model.errors import ProbeTimeout
 
 CONSECUTIVE = 5
@@ -48,24 +48,31 @@ async def ask_generation(socket: str, within: float = ANSWER_SECONDS) -> int | N
     return int(body) if head.startswith(b"HTTP/1.1 200 ") and body.strip().isdigit() else None
 
 
-async def probe(socket: str, number: int, deadline: float = 10.0, before: frozenset[int] = frozenset()) -> None:
+async def probe(
+    socket: str, number: int, deadline: float = 10.0, before: frozenset[int] = frozenset(), master: int = 0
+) -> None:
     """Return when `number` is what nginx answers. `deadline` in seconds. Raises `ProbeTimeout`.
 
     `before`: process ids of the workers that took connections before the reload; empty where they are not known.
+    `master`: the process that was told to reload; 0 where it was not.
     """
     end = time.monotonic() + deadline
-    if before:
-        await _retirement(before, end)
+    if before and not await _retirement(before, end, master):
+        raise ProbeTimeout(f"nginx refused generation {number} when it was told to reload, and goes on as before")
     await _agreement(socket, number, end, deadline, 1 if before else CONSECUTIVE)
 
 
-async def _retirement(workers: frozenset[int], end: float) -> None:
-    """Returns when none of them accepts, or at `end`: then an answer says how things are."""
+async def _retirement(workers: frozenset[int], end: float, master: int) -> bool:
+    """Returns when none of them accepts, or at `end`: then an answer says how things are. False: none ever will."""
     pause = FIRST_LOOK
     await asyncio.sleep(min(SOONEST, end - time.monotonic()))
     while time.monotonic() < end and any(map(_accepts, workers)):
+        # In this order: whoever sleeps after a reload has started its workers before.
+        if has_done_its_signals(master) and not has_new_workers(master, workers):
+            return False
         await asyncio.sleep(pause)
         pause = min(pause * 1.3, LONGEST_LOOK)
+    return True
 
 
 def _accepts(worker: int) -> bool:

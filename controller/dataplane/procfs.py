@@ -105,6 +105,24 @@ def accepting_workers_of(master: int) -> frozenset[int]:
     return frozenset(found.pid for found in children_of(master) if found.accepts)
 
 
+def has_done_its_signals(master: int) -> bool:
+    """Whether a master has dealt with every signal it was sent and sleeps until the next one (proc(5), `wchan`).
+
+    False also where the kernel does not say.
+    """
+    try:
+        return "sigsuspend" in (_PROC / str(master) / "wchan").read_text()
+    except OSError:
+        return False
+
+
+def has_new_workers(master: int, before: frozenset[int]) -> bool:
+    """Whether a master has started workers since those `before` took connections. One that has only just been forked
+    does not call itself a worker yet."""
+    here = (found for found in children_of(master) if not found.is_retiring and found.pid not in before)
+    return any(not found.title.startswith("nginx: cache") for found in here)
+
+
 def connections_of(master: int, workers: Iterable[int]) -> int:
     """About as many connections as these workers have, to clients and to pods: the files that they have open and their
     master has not. 0 where we may not look."""
