@@ -9,7 +9,7 @@ TORTURE_NEEDS := command -v ip >/dev/null && ls /usr/lib/*/faketime/libfaketime.
 	{ apt-get update -qq && apt-get install -y -qq iproute2 libfaketime; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz e2e bench torture torture-fast docs image sbom clean
+.PHONY: help setup demo test check fuzz e2e bench bench-fast torture torture-fast docs image sbom clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ e2e: $(DEV) ## real Kubernetes: control plane, node, image and chart (root, Debi
 
 bench: $(DEV) ## measure next to bare nginx and write docs/performance (root, Debian; hours; BENCH="dataplane" for a part)
 	$(BIN)/python -m e2e.bench $(BENCH)
+
+bench-fast: $(DEV) ## the smallest of each measurement, to see that all of them run (root, Debian; two minutes)
+	@command -v ip >/dev/null || { apt-get update -qq && apt-get install -y -qq iproute2; }
+	$(BIN)/pytest -q -s e2e/bench
 
 torture: $(DEV) ## break everything under load and count what clients lose (root, Debian; an hour)
 	@$(TORTURE_NEEDS)
