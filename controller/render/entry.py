@@ -49,7 +49,8 @@ _HALVES = {"0.0.0.0/0": ("0.0.0.0/1", "128.0.0.0/1"), "::/0": ("::/1", "8000::/1
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Everything of a configuration that its entry file depends on; sizes are powers of two, so that they last."""
+    """Everything of a configuration that its entry file depends on; sizes are powers of two, so that they last, and
+    large enough for what is usual: a new size means a test of everything."""
 
     main: MainSettings
     origins: tuple[ObjectKey, ...]
@@ -66,7 +67,7 @@ class Scale:
             main=configuration.main,
             origins=configuration.main_origins,
             names=power_of_two(4 * len(configuration.servers)),
-            longest=power_of_two(longest + 48),
+            longest=max(128, power_of_two(longest + 48)),
             certificates=max(1000, power_of_two(2 * len(configuration.certificates))),
             preread=configuration.streams.preread,
             guards=guards,
