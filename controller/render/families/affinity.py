@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from controller.model.features.balancing import Affinity, Stickiness
 from controller.render.part import Context, Lines, Part, digest
-from controller.render.quoting import NginxText, key, quoted, word
+from controller.render.quoting import NginxText, key, quoted, upstream_name, word
 
 _POD = "[0-9a-f]{32}"
 _SIMPLE_NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -69,11 +69,12 @@ def chosen_upstream(stickiness: Stickiness) -> Pod:
     """The variable that names the upstream of a sticky location."""
     pod = pod_of_cookie(stickiness.cookie, stickiness.mark)
     own = digest(stickiness)
-    entries = f"default {word(stickiness.new)}; {quoted('~^https:$')} {word(stickiness.new_over_tls)};"
+    new, new_over_tls = upstream_name(stickiness.new), upstream_name(stickiness.new_over_tls)
+    entries = f"default {new}; {quoted('~^https:$')} {new_over_tls};"
     if stickiness.known:
-        entries += f" {quoted(f'~:{_POD}$')} {word(stickiness.known)};"
+        entries += f" {quoted(f'~:{_POD}$')} {upstream_name(stickiness.known)};"
     else:
-        entries += f" {quoted('~^https:')} {word(stickiness.new_over_tls)};"
+        entries += f" {quoted('~^https:')} {new_over_tls};"
     subject = quoted(f"$pass_access_scheme:{pod.pod}")
     block = NginxText(f"map {subject} $hr_sticky_{own} {{ {entries} }}")
     return Pod(NginxText(f"$hr_sticky_{own}"), (*pod.blocks, block))

@@ -7,7 +7,7 @@ from controller.model.configuration import ProxyPass
 from controller.model.features.balancing import Canary, CanaryRules
 from controller.render.families.affinity import chosen_upstream, cookie_of, pod_of_cookie
 from controller.render.part import Context, Lines, Part, digest
-from controller.render.quoting import NginxText, budgeted, literal, quoted, word
+from controller.render.quoting import NginxText, budgeted, literal, quoted, upstream_name
 from controller.render.request_headers import header_variable
 
 _YES, _NO = NginxText("1"), NginxText("0")
@@ -18,8 +18,8 @@ def render(feature: Canary, context: Context) -> Part:
     assert context.location is not None
     action = context.location.action
     assert isinstance(action, ProxyPass)
-    usual = context.so_far.target or word(action.upstream)
-    canary = word(feature.upstream)
+    usual = context.so_far.target or upstream_name(action.upstream)
+    canary = upstream_name(feature.upstream)
     if feature.stickiness is not None:
         chosen = chosen_upstream(feature.stickiness)
         canary, blocks = chosen.pod, (*blocks, *chosen.blocks)

@@ -20,7 +20,7 @@ from controller.model.policy import Protocol
 from controller.render.hidden_headers import hide_lines
 from controller.render.part import Context, Lines, Part, digest
 from controller.render.protocols import UNHELD
-from controller.render.quoting import NginxText, word
+from controller.render.quoting import NginxText, upstream_name, word
 
 MARK = "X-Headrace-Default-Backend"
 """Tells the stand-in for the pods of an empty Service (nginx.conf.j2) that somebody else will answer."""
@@ -179,7 +179,7 @@ def _place(
         *context.request_headers(headers),
         NginxText("proxy_pass_request_body off;"),
         NginxText("rewrite ^ / break;"),
-        NginxText(f"proxy_pass http://{word(backend.upstream)};"),
+        NginxText(f"proxy_pass http://{upstream_name(backend.upstream)};"),
     )
     note = (
         NginxText("set $hr_code $hr_error_code;"),
@@ -199,7 +199,7 @@ def _instead(name: NginxText, backend: ProxyPass, error: NginxText | None, conte
         NginxText(f"error_page 503 {error};") if error else _UNHELD_PLACE,
         *context.request_headers(headers),
         NginxText("if ($hr_streamed) { return 503; }"),
-        NginxText(f"proxy_pass http://{word(backend.upstream)};"),
+        NginxText(f"proxy_pass http://{upstream_name(backend.upstream)};"),
     )
     return _location(name, lines)
 

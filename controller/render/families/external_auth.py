@@ -18,7 +18,7 @@ from controller.render import escaping
 from controller.render.families import client_certificates, proxying
 from controller.render.global_settings import access_logs
 from controller.render.part import Context, Lines, Part, digest
-from controller.render.quoting import NginxText, quoted, template, word
+from controller.render.quoting import NginxText, quoted, template, upstream_name, word
 from controller.render.request_headers import base_headers
 
 _REMOVED = NginxText('""')
@@ -98,7 +98,7 @@ def _target(feature: ExternalAuth) -> NginxText:
     if feature.upstream is None:
         raise ValueError("nobody can be asked")
     scheme = "https" if feature.tls else "http"
-    return template(f"{scheme}://{word(feature.upstream.upstream)}{_as_sent(feature.uri)}")
+    return template(f"{scheme}://{upstream_name(feature.upstream.upstream)}{_as_sent(feature.uri)}")
 
 
 def _as_sent(text: str) -> str:

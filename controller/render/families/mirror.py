@@ -11,7 +11,7 @@ import re
 
 from controller.model.features.mirror import Mirror
 from controller.render.part import Context, Lines, Part, digest
-from controller.render.quoting import NginxText, template, word
+from controller.render.quoting import NginxText, template, upstream_name, word
 
 _DECODED = re.compile(r"\$(?:document_uri|uri)(?![A-Za-z0-9_])")
 """In the copy these would be the name of the internal location; and decoded they may hold line breaks."""
@@ -55,5 +55,5 @@ def _lines(feature: Mirror, context: Context) -> Lines:
         *lines,
         *context.request_headers(headers),
         NginxText("error_page 497 =502 @hr_hold;"),
-        NginxText(f"proxy_pass {template(f'{scheme}://{word(feature.upstream.upstream)}{uri}')};"),
+        NginxText(f"proxy_pass {template(f'{scheme}://{upstream_name(feature.upstream.upstream)}{uri}')};"),
     )
