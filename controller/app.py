@@ -28,6 +28,7 @@ from controller.endpoints.table import Address, port_label, restore
 from controller.findings import FindingsLog, with_quarantine
 from controller.kept import kept_certificates, kept_default
 from controller.layouts import SavedPorts, layout_of, prepare_directories, sentinel_port_of, with_own_ports
+from controller.memory import give_back
 from controller.model.configuration import DEFAULT_CERTIFICATE, Configuration, References, Upstream
 from controller.model.diagnostics import Report
 from controller.model.errors import HeadraceError, NginxRefused
@@ -339,6 +340,7 @@ class App:
         self._log_round(done)
         if first and self._served is not None:
             logger.info("ready", extra={"hosts": len(configuration.servers) - 1})
+            await asyncio.to_thread(give_back)
 
     def _use_external_names(self, configuration: Configuration) -> None:
         ports: dict[ObjectKey, list[str]] = {}

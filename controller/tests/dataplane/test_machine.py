@@ -153,6 +153,28 @@ def test_the_first_generation_has_nothing_to_go_back_to() -> None:
 # -- quarantine
 
 
+MANY = of(*(server(f"h{number}", "1") for number in range(machine.QUICK_AT_MOST)))
+
+
+def test_where_nothing_runs_and_there_is_much_to_read_the_start_is_the_test() -> None:
+    result, after, issued = apply(Served(), MANY)
+    assert issued == "Write Switch Reload Probe Keep"
+    assert (result.outcome, result.generation, after.proved) == (Outcome.APPLIED, 1, True)
+    assert apply(after, MANY)[2] == ""
+
+
+def test_what_does_not_start_is_tested_under_another_number() -> None:
+    refusing = Nginx("h7 1")
+
+    def respond(command: Command) -> Answer | None:
+        return Failed("nginx died") if command == machine.Probe(1) else refusing(command)
+
+    result, after, issued = apply(Served(), MANY, respond)
+    assert issued == "Write Switch Reload Probe Discard Write Test Write Test Switch Reload Probe Keep"
+    assert (result.outcome, result.generation) == (Outcome.DEGRADED, 2)
+    assert after.fragments["servers/h7.conf"].text == "h7 stub"
+
+
 def test_a_refused_text_is_replaced_by_the_last_good_one(served: Served) -> None:
     nginx = Nginx("a 2")
     result, after, issued = apply(served, WANTED, nginx)

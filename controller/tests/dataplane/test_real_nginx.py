@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from controller.dataplane.driver import DataPlane
+from controller.dataplane.machine import QUICK_AT_MOST
 from controller.dataplane.probe import ask_generation, probe
 from controller.dataplane.process import NginxProcess
 from controller.dataplane.procfs import process
@@ -86,6 +87,18 @@ async def test_a_new_bad_host_answers_503_until_it_is_mended(plane: DataPlane, l
     mended = await plane.apply(fragments_for(layout, *hosts(layout, "a", "b")), "mended")
     assert mended.outcome == Outcome.APPLIED
     assert await get(layout.http_port, "a") == (200, "one")
+
+
+async def test_one_bad_host_among_many_new_ones(plane: DataPlane, layout: Layout) -> None:
+    await plane.start_last_good()
+    many = hosts(layout, *(f"h{number}" for number in range(QUICK_AT_MOST)))
+    bad = host("a", "one", layout.http_port, body="nonsense on;")
+    result = await plane.apply(fragments_for(layout, bad, *many, http="server_names_hash_max_size 4096;"), "first")
+    assert [(q.path, q.served) for q in result.quarantined] == [("servers/a.conf", Stand.STUB)]
+    assert (await get(layout.http_port, "a"))[0] == 503
+    assert await get(layout.http_port, "h999") == (200, "one")
+    again = await plane.apply(fragments_for(layout, *many, http="server_names_hash_max_size 4096;"), "gone")
+    assert (again.outcome, again.generation) == (Outcome.APPLIED, result.generation + 1)
 
 
 async def test_a_certificate_is_laid_at_the_door_of_those_that_name_it(plane: DataPlane, layout: Layout) -> None:
