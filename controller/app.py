@@ -8,14 +8,13 @@ Stop: not ready -> status and Lease -> drain nginx -> the responder last, since 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from controller import saved
+from controller import memory, saved
 from controller.dataplane.binary import find_nginx, inspect_nginx
 from controller.dataplane.driver import DataPlane
 from controller.dataplane.replicas import replica_among
@@ -28,7 +27,6 @@ from controller.endpoints.table import Address, port_label, restore
 from controller.findings import FindingsLog, with_quarantine
 from controller.kept import kept_certificates, kept_default
 from controller.layouts import SavedPorts, layout_of, prepare_directories, sentinel_port_of, with_own_ports
-from controller.memory import give_back
 from controller.model.configuration import DEFAULT_CERTIFICATE, Configuration, References, Upstream
 from controller.model.diagnostics import Report
 from controller.model.errors import HeadraceError, NginxRefused
@@ -75,6 +73,7 @@ COUNTED = {
 
 async def serve(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; returns the exit code. Raises `HeadraceError` where it cannot start."""
+    memory.collect_rarely()
     directories = prepare_directories(settings)
     found = await inspect_nginx(find_nginx(settings.nginx))
     for warning in found.warnings:
@@ -262,9 +261,7 @@ class App:
         for namespace, name in self._endpoints.table.snapshot().keys() - known:
             self._endpoints.remove(ObjectKey(Kind.SERVICE, namespace, name))
         self._endpoints.all_known()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        memory.settle()
 
     def _update_endpoints(self, key: ObjectKey) -> None:
         service = self._store.service(key)
@@ -340,7 +337,7 @@ class App:
         self._log_round(done)
         if first and self._served is not None:
             logger.info("ready", extra={"hosts": len(configuration.servers) - 1})
-            await asyncio.to_thread(give_back)
+            await asyncio.to_thread(memory.give_back)
 
     def _use_external_names(self, configuration: Configuration) -> None:
         ports: dict[ObjectKey, list[str]] = {}

@@ -197,7 +197,7 @@ class Reconciler:
 
 
 class CertificateTexts:
-    """The content of each certificate file, made once: the chain, then the key."""
+    """The content of each certificate file by its name."""
 
     def __init__(self) -> None:
         self._of: Mapping[str, Certificate] = {}
@@ -209,7 +209,7 @@ class CertificateTexts:
             if certificate is None:
                 del self._texts[f"{name}.pem"]
             else:
-                self._texts[f"{name}.pem"] = SecretBytes(certificate.chain + certificate.key.reveal())
+                self._texts[f"{name}.pem"] = certificate.pem
         self._of = configuration.certificates
         return self._texts | configuration.files
 

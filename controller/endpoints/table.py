@@ -109,7 +109,7 @@ def numeric_target(port: ServicePort) -> int | None:
     return port.port if port.target_port is None else port.target_port if isinstance(port.target_port, int) else None
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def routable(text: str, *, loopback: bool = False) -> IPAddress | None:
     """The address in that text; None where it is no address, or one that no route may reach."""
     try:
@@ -134,10 +134,13 @@ def _merge(found: Iterable[Address]) -> tuple[Address, ...]:
         if known is None or (address.state, address.zone) < (known.state, known.zone):
             best[address[:2]] = address
     ready = [address for address in best.values() if address.state is State.READY]
-    return tuple(sorted(ready or best.values(), key=lambda address: (*_rank(address.ip), address.port)))
+    fit = ready or list(best.values())
+    if len(fit) > 1:
+        fit.sort(key=lambda address: (*_rank(address.ip), address.port))
+    return tuple(fit)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def _rank(ip: str) -> tuple[int, int]:
     parsed = ipaddress.ip_address(ip)
     return parsed.version, int(parsed)

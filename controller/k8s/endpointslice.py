@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from controller.k8s.meta import ObjectMeta, Wire
+import msgspec
+
+from controller.k8s.meta import Wire
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 """The label that ties a slice to its Service."""
+
+
+class SliceLabels(Wire, frozen=True):
+    service_name: str = msgspec.field(name=SERVICE_LABEL, default="")
+
+
+class SliceMeta(Wire, frozen=True):
+    """What is read of a slice's metadata: there are more slices than anything else, and most of theirs is of no use."""
+
+    name: str
+    namespace: str = ""
+    resource_version: str = ""
+    labels: SliceLabels = SliceLabels()
 
 
 class EndpointConditions(Wire, frozen=True):
@@ -36,11 +51,11 @@ class EndpointPort(Wire, frozen=True):
 
 
 class EndpointSlice(Wire, frozen=True):
-    metadata: ObjectMeta
+    metadata: SliceMeta
     address_type: str = "IPv4"
     endpoints: tuple[Endpoint, ...] | None = ()
     ports: tuple[EndpointPort, ...] | None = ()
 
     @property
     def service_name(self) -> str:
-        return (self.metadata.labels or {}).get(SERVICE_LABEL, "")
+        return self.metadata.labels.service_name

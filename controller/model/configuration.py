@@ -163,7 +163,8 @@ class Upstream:
 class Certificate:
     """A parsed, matching key pair. `id` is safe as a file name and stays the same when the Secret is rotated.
 
-    `names`: lower-case DNS names the leaf is valid for. `not_after`: seconds since the epoch. `chain`: PEM, leaf first.
+    `names`: lower-case DNS names the leaf is valid for. `not_after`: seconds since the epoch. `pem`: the chain, leaf
+    first, then the key: what nginx reads.
     """
 
     id: str
@@ -171,8 +172,7 @@ class Certificate:
     names: tuple[str, ...]
     not_after: int
     digest: str
-    chain: bytes
-    key: SecretBytes
+    pem: SecretBytes
 
 
 class LogEscape(StrEnum):

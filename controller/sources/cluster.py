@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from controller.k8s.codec import key_of
 from controller.k8s.core import ConfigMap
+from controller.k8s.endpointslice import SERVICE_LABEL
 from controller.k8s.ingress import Ingress
 from controller.model.errors import ApiForbidden, ApiUnavailable, ResourceExpired
 from controller.model.options import HostOwnership, Options
@@ -31,7 +32,6 @@ from controller.translate.annotations.naming import objects_named_by, objects_na
 logger = logging.getLogger(__name__)
 
 TLS_SECRETS = "type=kubernetes.io/tls"
-SERVICE_LABEL = "kubernetes.io/service-name"
 LOOK_SECONDS = 10.0
 """How long named Secrets and ConfigMaps may keep the start waiting."""
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Never, Protocol
 
 from controller.k8s.codec import NAMELESS, Struct
+from controller.k8s.meta import ObjectMeta
 from controller.model.diagnostics import EFFECT_TEXT, Diagnostic, Severity
 from controller.model.errors import HeadraceError
 from controller.model.refs import Kind, ObjectKey
@@ -173,7 +174,7 @@ def event_of(notice: Notice, known: Struct | None, now: datetime, suffix: str, i
         "kind": str(key.kind),
         "name": key.name,
         "namespace": key.namespace,
-        "uid": meta.uid if meta else "",
+        "uid": meta.uid if isinstance(meta, ObjectMeta) else "",
         "resourceVersion": meta.resource_version if meta else "",
     }
     return {

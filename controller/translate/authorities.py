@@ -49,9 +49,9 @@ def pair_of(secret: Secret) -> SecretBytes | None:
         return None
     if not chain or not key:
         raise CertificateFault("certificate-unreadable", f"it has no {'tls.key' if chain else 'tls.crt'}")
-    pair = parse_pair("", None, chain.reveal(), key.reveal())
-    _refuse_weak(pair.chain)
-    return SecretBytes(pair.chain + pair.key.reveal())
+    pem = parse_pair("", None, chain.reveal(), key.reveal()).pem
+    _refuse_weak(pem.reveal())
+    return pem
 
 
 def file_name(content: bytes | SecretBytes, suffix: str) -> str:

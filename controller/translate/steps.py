@@ -58,7 +58,7 @@ class Work:
         """What has been read and left so far."""
         certificates, resources, now = self.certificates, self.resources, self.world.now
         return Trace(
-            reads=frozenset(self.view.asked),
+            reads=tuple(self.view.asked),
             findings=tuple(dict.fromkeys(self.findings.items)),
             upstreams=tuple(self.upstreams.used.values()),
             certificates=tuple(certificates.used.values()),

@@ -98,9 +98,10 @@ def _parse_pair(identity: str, secret: ObjectKey | None, chain_pem: bytes, key_p
     key_out = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    digest = hashlib.sha256(chain_out + key_out).hexdigest()[:16]
+    pem = chain_out + key_out
+    digest = hashlib.sha256(pem).hexdigest()[:16]
     not_after = int(leaf.not_valid_after_utc.timestamp())
-    return Certificate(identity, secret, _names(leaf), not_after, digest, chain_out, SecretBytes(key_out))
+    return Certificate(identity, secret, _names(leaf), not_after, digest, SecretBytes(pem))
 
 
 def covers(certificate: Certificate, host: str) -> bool:

@@ -31,11 +31,11 @@ NO_FILES: Mapping[str, SecretBytes | bytes] = {}
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Of one step. `since`, `until`: seconds since the epoch between which time alone changes nothing of it, the end
-    not included. `kept`: ids of certificates that were looked for among those served so far, with what was found.
-    `secrets`, `configmaps`: what is to be watched, whether it exists or not."""
+    """Of one step. `reads`: each object once. `since`, `until`: seconds since the epoch between which time alone
+    changes nothing of it, the end not included. `kept`: ids of certificates that were looked for among those served so
+    far, with what was found. `secrets`, `configmaps`: what is to be watched, whether it exists or not."""
 
-    reads: frozenset[ObjectKey] = frozenset()
+    reads: tuple[ObjectKey, ...] = ()
     findings: tuple[Diagnostic, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     certificates: tuple[Certificate, ...] = ()
@@ -133,12 +133,13 @@ class Totals:
         self._secrets.swap(_alone(old.secrets), _alone(trace.secrets))
         self._configmaps.swap(_alone(old.configmaps), _alone(trace.configmaps))
 
-    def _file(self, step: Step, old: frozenset[ObjectKey], new: frozenset[ObjectKey]) -> None:
-        for key in old - new:
+    def _file(self, step: Step, old: Iterable[ObjectKey], new: Iterable[ObjectKey]) -> None:
+        before, after = set(old), set(new)
+        for key in before - after:
             self._readers[key].discard(step)
             if not self._readers[key]:
                 del self._readers[key]
-        for key in new - old:
+        for key in after - before:
             self._readers.setdefault(key, set()).add(step)
 
     def readers_of(self, changed: Iterable[ObjectKey]) -> set[Step]:

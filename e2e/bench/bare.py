@@ -14,20 +14,57 @@ from e2e.bench.shapes import ENDLESS, Shape
 
 @dataclass(frozen=True)
 class Variant:
-    """`zone`: the peers stand in shared memory; `log`: an access log in nginx's own format."""
+    """`zone`: the peers stand in shared memory; `log`: an access log in nginx's own format; `alike`: pods get the same
+    headers as from ours, in buffers of the same size."""
 
     zone: bool = False
     log: bool = False
+    alike: bool = False
+
+
+_HEADERS = """
+proxy_set_header Connection "";
+proxy_set_header Host $host;
+proxy_set_header X-Real-IP $remote_addr;
+proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+proxy_set_header X-Forwarded-Proto $scheme;
+"""
+
+_HEADERS_AND_BUFFERS_OF_OURS = """
+map $http_upgrade $connection { default upgrade; "" ""; }
+map $https $hsts { on "max-age=31536000; includeSubDomains"; }
+proxy_set_header Upgrade $http_upgrade;
+proxy_set_header Connection $connection;
+proxy_set_header Host $http_host;
+proxy_set_header X-Request-ID $request_id;
+proxy_set_header X-Real-IP $remote_addr;
+proxy_set_header X-Forwarded-For $remote_addr;
+proxy_set_header X-Forwarded-Host $http_host;
+proxy_set_header X-Forwarded-Port $server_port;
+proxy_set_header X-Forwarded-Proto $scheme;
+proxy_set_header X-Forwarded-Scheme $scheme;
+proxy_set_header X-Scheme $scheme;
+proxy_set_header X-Original-Forwarded-For $http_x_forwarded_for;
+proxy_set_header X-Original-Forwarded-Host $http_x_forwarded_host;
+proxy_set_header Proxy "";
+add_header Strict-Transport-Security $hsts always;
+proxy_buffering off;
+proxy_buffer_size 4k;
+ssl_buffer_size 4k;
+"""
+"""What somebody writes out who knows that no client names another host in the request line than in `Host`, that no
+other proxy stands in front, and the ports."""
 
 
 def written(shape: Shape, variant: Variant, directory: Path, http: int, https: int, backend: tuple[int, int]) -> str:
     """The whole configuration; `backend` is the port for HTTP and the one for gRPC."""
     hosts = "".join(_host(host, shape, variant, http, https, backend) for host in shape.hosts)
     log = f"access_log {directory}/access.log combined;" if variant.log else "access_log off;"
-    return framed(directory, log, f"keepalive_requests {ENDLESS};" if shape.grpc else "", hosts)
+    endless = f"keepalive_requests {ENDLESS};" if shape.grpc else ""
+    return framed(directory, log, endless, hosts, headers=_HEADERS_AND_BUFFERS_OF_OURS if variant.alike else _HEADERS)
 
 
-def framed(directory: Path, *written: str) -> str:
+def framed(directory: Path, *written: str, headers: str = _HEADERS) -> str:
     """What stands around hosts; `written` goes into `http`. Hosts without a certificate of their own get tls.pem."""
     temporary = "".join(
         f"{kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -52,11 +89,7 @@ ssl_session_cache shared:TLS:10m;
 ssl_session_timeout 10m;
 ssl_session_tickets off;
 proxy_http_version 1.1;
-proxy_set_header Connection "";
-proxy_set_header Host $host;
-proxy_set_header X-Real-IP $remote_addr;
-proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-proxy_set_header X-Forwarded-Proto $scheme;
+{headers}
 {chr(10).join(written)}
 }}
 """

@@ -26,6 +26,7 @@ from e2e.bench.sides import Side
 PART = "dataplane"
 METRICS, DEFAULT = "metrics", "metrics and access log"
 PLAIN, ZONE, LOGGED = "bare", "bare with a zone", "bare with an access log"
+ALIKE = "bare with our headers and buffers"
 _OTHERS = {
     "HTTP": {"ingress-nginx 1.15": 0.56, "Traefik 3.7": 0.40, "HAProxy Ingress": 0.95},
     "HTTPS": {"ingress-nginx 1.15": 0.58, "Traefik 3.7": 0.41, "HAProxy Ingress": 0.88},
@@ -109,6 +110,7 @@ def _ours(case: Case) -> dict[str, dict[str, str]]:
 
 def _bare(case: Case) -> dict[str, Variant]:
     every = {PLAIN: Variant(), ZONE: Variant(zone=True), LOGGED: Variant(log=True)}
+    every[ALIKE] = Variant(zone=True, alike=True)
     return every if case.thorough else {PLAIN: every[PLAIN]}
 
 
@@ -139,22 +141,28 @@ def figures(title: str, case: Case, samples: Samples) -> list[Figure]:
     named = title in _OTHERS
     found = []
     for ours, goal in ((METRICS, 0.95), (DEFAULT, 0.90)):
-        for against in (PLAIN, ZONE, LOGGED):
-            if ours in samples and against in samples and (ours == METRICS) >= (against == ZONE):
+        for against in (PLAIN, ZONE, ALIKE, LOGGED):
+            if ours in samples and against in samples and (ours == METRICS) >= (against in (ZONE, ALIKE)):
                 wanted = goal if named and against == PLAIN else None
                 found.append(_rate(title, case, ours, against, samples, wanted))
-    return [*found, *_costs(title, case, samples[METRICS], samples[PLAIN], 1.1 if named else None)]
+    return [*found, *_costs(title, case, samples, 1.1 if named else None)]
 
 
-def _costs(title: str, case: Case, mine: list[Sample], bare: list[Sample], goal: float | None) -> list[Figure]:
-    def figure(name: str, unit: str, of: Callable[[Sample], float], goal: float | None = None) -> Figure:
-        ours = [of(sample) for sample in mine]
-        theirs = median(of(sample) for sample in bare)
+def _costs(title: str, case: Case, samples: Samples, goal: float | None) -> list[Figure]:
+    def figure(
+        name: str, unit: str, of: Callable[[Sample], float], goal: float | None = None, against: str = PLAIN
+    ) -> Figure:
+        ours = [of(sample) for sample in samples[METRICS]]
+        theirs = median(of(sample) for sample in samples[against])
         spread = (min(ours), max(ours))
         return Figure(PART, f"{title}: {name}", case.shape.count, unit, median(ours), theirs, goal, spread=spread)
 
+    def cpu(sample: Sample) -> float:
+        return sample.cpu * 1e6
+
     return [
-        figure("CPU", "µs/request", lambda sample: sample.cpu * 1e6, goal),
+        figure("CPU", "µs/request", cpu, goal),
+        *([figure(f"CPU, to {ALIKE}", "µs/request", cpu, against=ALIKE)] if ALIKE in samples else []),
         figure("p50", "ms", lambda sample: sample.outcome.p50 * 1e3),
         figure("p99", "ms", lambda sample: sample.outcome.p99 * 1e3),
         figure("CPU of the controller", "µs/request", lambda sample: sample.beside * 1e6),

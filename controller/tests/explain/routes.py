@@ -62,4 +62,4 @@ def configuration(
 
 
 def certificate(id_: str, *names: str) -> Certificate:
-    return Certificate(id_, ObjectKey(Kind.SECRET, "shop", id_), names, 1_900_000_000, "d", b"", SecretBytes(b""))
+    return Certificate(id_, ObjectKey(Kind.SECRET, "shop", id_), names, 1_900_000_000, "d", SecretBytes(b""))

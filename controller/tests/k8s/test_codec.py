@@ -139,7 +139,7 @@ def test_times_become_text_of_rfc_3339() -> None:
     document = raw()
     document["metadata"]["creationTimestamp"] = datetime(2024, 5, 1, 10, 0, tzinfo=UTC)
     found = decode_document(Kind.INGRESS, document).object
-    assert found is not None
+    assert isinstance(found, Ingress)
     assert found.metadata.creation_timestamp == "2024-05-01T10:00:00Z"
 
 

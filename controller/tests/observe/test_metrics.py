@@ -186,7 +186,7 @@ async def test_every_metric_has_a_help_text() -> None:
 def configuration() -> Configuration:
     nothing = Location(PathMatch(MatchKind.PREFIX, "/"), Return(404), None)
     secret = ObjectKey(Kind.SECRET, "shop", "tls")
-    certificate = Certificate("shop_tls", secret, ("a.example.com",), 1_900_000_000, "d", b"", SecretBytes(b""))
+    certificate = Certificate("shop_tls", secret, ("a.example.com",), 1_900_000_000, "d", SecretBytes(b""))
     origin = ObjectKey(Kind.INGRESS, "shop", "web")
     servers = {
         "": Server("", (), nothing),
