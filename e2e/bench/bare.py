@@ -31,10 +31,10 @@ proxy_set_header X-Forwarded-Proto $scheme;
 """
 
 _HEADERS_AND_BUFFERS_OF_OURS = """
-map $http_upgrade $connection { default upgrade; "" ""; }
+map $http_upgrade $kept_or_upgraded { default upgrade; "" ""; }
 map $https $hsts { on "max-age=31536000; includeSubDomains"; }
 proxy_set_header Upgrade $http_upgrade;
-proxy_set_header Connection $connection;
+proxy_set_header Connection $kept_or_upgraded;
 proxy_set_header Host $http_host;
 proxy_set_header X-Request-ID $request_id;
 proxy_set_header X-Real-IP $remote_addr;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -9,10 +10,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from controller.dataplane.binary import find_nginx
+from controller.tests.live.objects import key_pair
 from e2e.bench import changes, dataplane, python, report, start, steady
+from e2e.bench.bare import Variant, written
 from e2e.bench.figures import Figure, from_json, to_json
 from e2e.bench.plan import PROFILES
 from e2e.bench.plot import ratios
+from e2e.bench.shapes import Shape
 
 RATE = Figure("p", "HTTP", 5_000, "requests/s", 90.0, 100.0, goal=0.95, better="higher", others={"peer": 56.0})
 TIME = Figure("p", "start", 10, "s", 5.5, goal=6.0, spread=(5.0, 6.5), note="once")
@@ -61,6 +66,16 @@ def test_every_load_of_the_data_plane_gives_figures(tmp_path_factory: pytest.Tem
     assert {figure.name.removesuffix(f", {dataplane.METRICS}") for figure in rates} == titles
     assert all(figure.ours > 0 for figure in found if not figure.name.endswith("CPU of the controller"))
     assert {figure.verdict for figure in found} <= {"met", "missed", "no goal"}
+
+
+@pytest.mark.nginx
+@pytest.mark.parametrize("variant", [Variant(), Variant(zone=True), Variant(log=True), Variant(zone=True, alike=True)])
+def test_nginx_takes_what_is_written_by_hand(variant: Variant, tmp_path: Path) -> None:
+    (tmp_path / "tls.pem").write_bytes(b"".join(key_pair("localhost")))
+    (tmp_path / "nginx.conf").write_text(written(Shape(), variant, tmp_path, 8080, 8443, (8081, 8082)))
+    command = [find_nginx(), "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", "stderr"]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
 
 
 def test_every_stage_of_the_program_gives_figures() -> None:
