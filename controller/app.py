@@ -441,7 +441,8 @@ class App:
             self._saved_table, self._table_unsaved = text, False
 
     async def _tell_progress(self) -> None:
-        """One line a second while objects are read; afterwards a build now and then, for what time alone changes."""
+        """One line a second while objects are read; afterwards a build now and then, for what time alone changes, and
+        what changes left of free memory goes back."""
         while not self._store.ready:
             await asyncio.sleep(1.0)
             if not self._store.ready:
@@ -449,6 +450,7 @@ class App:
                 logger.info("reading objects", extra={**counts, "waiting_for": self._store.waiting_for})
         while True:
             await asyncio.sleep(REFRESH_INTERVAL)
+            await asyncio.to_thread(memory.give_back)
             self._reconciler.mark_dirty()
 
     async def _watch_nginx(self) -> None:
