@@ -305,12 +305,14 @@ class App:
         return await self._data_plane.write_certificates(everything)
 
     async def _write_default_certificate(self) -> None:
-        """Before nginx starts. Where the disk fails, it starts on that of the last run."""
+        """Before nginx starts. Where the disk fails, it starts on that of the last run; if that is damaged, the log
+        says so in any case."""
+        kept = kept_default(Path(self._layout.certificates_dir))
         try:
             await self.write_certificates({})
         except OSError as fault:
             logger.warning("default certificate not written", extra={"error": str(fault)})
-            self._default_certificate = kept_default(Path(self._layout.certificates_dir)) or self._default_certificate
+            self._default_certificate = kept or self._default_certificate
 
     async def _publish(self, done: Round) -> None:
         translation, result = done.translation, done.result
