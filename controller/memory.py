@@ -1,9 +1,8 @@
 """Memory of our own process.
 
 The first reading of a big cluster needs far more than what is kept of it: pages of lists, texts on their way to files;
-and each change needs a little.
-glibc keeps what was freed for later, which would be counted as ours for as long as we run. And what is kept is kept
-for long, so to look through it for what can go is time lost.
+and each change needs a little. glibc keeps what was freed for later, which would be counted as ours for as long as we
+run. And what is kept is kept for long, so to look through it for what can go is time lost.
 """
 
 from __future__ import annotations

@@ -27,6 +27,12 @@ PART = "dataplane"
 METRICS, DEFAULT = "metrics", "metrics and access log"
 PLAIN, ZONE, LOGGED = "bare", "bare with a zone", "bare with an access log"
 ALIKE = "bare with our headers and buffers"
+VARIANTS = {
+    PLAIN: Variant(),
+    ZONE: Variant(zone=True),
+    ALIKE: Variant(zone=True, alike=True),
+    LOGGED: Variant(log=True),
+}
 _OTHERS = {
     "HTTP": {"ingress-nginx 1.15": 0.56, "Traefik 3.7": 0.40, "HAProxy Ingress": 0.95},
     "HTTPS": {"ingress-nginx 1.15": 0.58, "Traefik 3.7": 0.41, "HAProxy Ingress": 0.88},
@@ -109,9 +115,7 @@ def _ours(case: Case) -> dict[str, dict[str, str]]:
 
 
 def _bare(case: Case) -> dict[str, Variant]:
-    every = {PLAIN: Variant(), ZONE: Variant(zone=True), LOGGED: Variant(log=True)}
-    every[ALIKE] = Variant(zone=True, alike=True)
-    return every if case.thorough else {PLAIN: every[PLAIN]}
+    return VARIANTS if case.thorough else {PLAIN: VARIANTS[PLAIN]}
 
 
 def _sampled(load: Load, everyone: dict[str, Side], plan: Plan, scratch: Path) -> Samples:
@@ -141,7 +145,7 @@ def figures(title: str, case: Case, samples: Samples) -> list[Figure]:
     named = title in _OTHERS
     found = []
     for ours, goal in ((METRICS, 0.95), (DEFAULT, 0.90)):
-        for against in (PLAIN, ZONE, ALIKE, LOGGED):
+        for against in VARIANTS:
             if ours in samples and against in samples and (ours == METRICS) >= (against in (ZONE, ALIKE)):
                 wanted = goal if named and against == PLAIN else None
                 found.append(_rate(title, case, ours, against, samples, wanted))

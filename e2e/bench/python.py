@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import base64
 import cProfile
-import gc
 import io
 import pstats
 import statistics
@@ -25,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from controller import memory
 from controller.dataplane.certificates import CertificateFiles
 from controller.dataplane.generation import GenerationStore
 from controller.findings import FindingsLog
@@ -190,11 +190,10 @@ def _of_size(size: int) -> Iterator[Figure]:
 def _first(directory: Path, size: int, pair: tuple[bytes, bytes]) -> tuple[Pipeline, dict[str, float]]:
     """As at a start: everything is read, then built; the heap is left out of collections as `app` does it."""
     wire = [each for number in range(size) for each in objects_of(number, pair)]
+    memory.collect_rarely()
     pipeline = Pipeline(directory)
     pipeline.take(wire)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    memory.settle()
     pipeline.build()
     return pipeline, dict(pipeline.seconds)
 

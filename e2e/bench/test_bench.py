@@ -69,7 +69,7 @@ def test_every_load_of_the_data_plane_gives_figures(tmp_path_factory: pytest.Tem
 
 
 @pytest.mark.nginx
-@pytest.mark.parametrize("variant", [Variant(), Variant(zone=True), Variant(log=True), Variant(zone=True, alike=True)])
+@pytest.mark.parametrize("variant", dataplane.VARIANTS.values(), ids=dataplane.VARIANTS)
 def test_nginx_takes_what_is_written_by_hand(variant: Variant, tmp_path: Path) -> None:
     (tmp_path / "tls.pem").write_bytes(b"".join(key_pair("localhost")))
     (tmp_path / "nginx.conf").write_text(written(Shape(), variant, tmp_path, 8080, 8443, (8081, 8082)))
